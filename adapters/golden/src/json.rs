@@ -1,0 +1,57 @@
+//! What an adapter returns, as the JSON of the golden files.
+
+use herald_channel::{Auth, Body, Hash, Refusal, Request, Verdict};
+use serde_json::{Value, json};
+
+pub fn request(rendered: &Result<Request, Refusal>) -> Value {
+    let request = match rendered {
+        Ok(request) => request,
+        Err(Refusal::Setting(setting)) => return json!({"refusal": {"setting": setting}}),
+        Err(Refusal::Event(reason)) => return json!({"refusal": {"event": reason}}),
+    };
+    json!({
+        "method": request.method,
+        "url": request.url,
+        "headers": request.headers,
+        "body": body(&request.body),
+        "auth": request.auth.as_ref().map(auth),
+    })
+}
+
+fn body(body: &Body) -> Value {
+    match body {
+        Body::Empty => json!("empty"),
+        Body::Payload => json!("payload"),
+        Body::Text(text) => match serde_json::from_str::<Value>(text) {
+            Ok(parsed) => json!({"json": parsed}),
+            Err(_) => json!({"text": text}),
+        },
+        Body::Bytes(bytes) => json!({"bytes": bytes}),
+    }
+}
+
+fn auth(auth: &Auth) -> Value {
+    match auth {
+        Auth::Basic(pair) => json!({"basic": pair}),
+        Auth::Bearer(token) => json!({"bearer": token}),
+        Auth::StandardWebhooks(secrets) => json!({"standard-webhooks": secrets}),
+        Auth::Hmac(hmac) => {
+            let hash = match hmac.hash {
+                Hash::Sha1 => "sha1",
+                Hash::Sha256 => "sha256",
+                Hash::Sha512 => "sha512",
+            };
+            json!({"hmac": {"secret": hmac.secret, "hash": hash, "header": hmac.header, "prefix": hmac.prefix}})
+        }
+    }
+}
+
+pub fn verdict(verdict: &Verdict) -> Value {
+    match verdict {
+        Verdict::Delivered(receipt) => json!({"delivered": {"reference": receipt.reference}}),
+        Verdict::Retry((reason, after)) => json!({"retry": {"reason": reason, "after_ms": after}}),
+        Verdict::Rejected(reason) => json!({"rejected": reason}),
+        Verdict::Disable(reason) => json!({"disable": reason}),
+        Verdict::Next(hop) => json!({"next": {"request": request(&Ok(hop.request.clone())), "state": hop.state}}),
+    }
+}

@@ -1,0 +1,49 @@
+//! Any HTTP endpoint: the application's own payload, Herald's event or a template's result, with headers and a signature
+//! of the operator's choice.
+//!
+//! It has no rule of its own for answers: the host's is the one that webhooks follow.
+
+mod normalised;
+mod settings;
+mod template;
+
+use herald_channel::{Auth, Body, Channel, Context, Description, Event, Refusal, Request};
+
+use crate::normalised::Normalised;
+use crate::settings::{Content, Settings};
+
+/// The adapter.
+pub struct Webhook;
+
+impl Channel for Webhook {
+    fn describe() -> Description {
+        Description {
+            title: "Webhook".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: "Sends the event to any HTTP endpoint, unchanged or by a template.".into(),
+            settings_schema: include_str!("settings.schema.json").into(),
+            hosts: vec![],
+        }
+    }
+
+    fn render(context: &Context, event: &Event) -> Result<Request, Refusal> {
+        let settings: Settings = context.settings()?;
+        let headers = settings.checked_headers()?;
+        let content_type = settings.content_type();
+        let body = match &settings.body {
+            Content::Payload => Body::Payload,
+            Content::Event => Body::Text(Normalised::json(event)?),
+            Content::Template(template) => Body::Text(template::render(template, content_type, context, event)?),
+        };
+        let mut request = Request::new(&settings.method, &settings.url, body);
+        if !settings.sets_content_type() {
+            request = request.header("content-type", content_type);
+        }
+        request.headers.extend(headers);
+        request.auth =
+            (!settings.signing_secrets.is_empty()).then_some(Auth::StandardWebhooks(settings.signing_secrets));
+        Ok(request)
+    }
+}
+
+herald_channel::channel!(Webhook);

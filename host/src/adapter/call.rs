@@ -1,0 +1,186 @@
+//! Calls of an adapter, each in a sandbox of its own, on threads of their own.
+//!
+//! A spinning guest holds one of these threads until its time is over, never one of the async runtime's.
+
+use std::{fmt, sync::Arc, thread};
+
+use crossbeam_channel::Sender;
+use tokio::sync::oneshot;
+use wasmtime::{Store, Trap, component::Instance};
+
+use super::{component::Adapter, engine::HostState};
+use crate::model::{Context, Event, Refusal, Request, Response, Verdict};
+
+/// Why a call gave no answer: the adapter's fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallError {
+    /// The function that was called.
+    pub function: &'static str,
+    /// The trap, the limit, and the last error that the guest logged.
+    pub message: String,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.function, self.message)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl Adapter {
+    /// Turns an event into a request.
+    pub fn render(
+        &self,
+        context: &Context,
+        event: &Event,
+    ) -> Result<Result<Request, Refusal>, CallError> {
+        self.call("render", |store, instance| {
+            self.exports.render(store, instance, context, event)
+        })
+    }
+
+    /// Says what a response means; `None` when this adapter leaves that to the host.
+    pub fn interpret(
+        &self,
+        context: &Context,
+        event: &Event,
+        state: &[u8],
+        response: &Response,
+    ) -> Result<Option<Verdict>, CallError> {
+        if !self.exports.reads_replies() {
+            return Ok(None);
+        }
+        self.call("interpret", |store, instance| {
+            self.exports
+                .interpret(store, instance, context, event, state, response)
+        })
+    }
+
+    /// One call in a fresh sandbox.
+    pub(super) fn call<R>(
+        &self,
+        function: &'static str,
+        call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let mut store = self.sandbox.store(&self.name);
+        let result = self
+            .pre
+            .instantiate(&mut store)
+            .and_then(|instance| call(&mut store, &instance));
+        let state = store.data_mut();
+        state.flush_output();
+        self.note_growth(state.grew);
+        result.map_err(|error| CallError {
+            function,
+            message: explain(&error, state, self.sandbox.limits.time),
+        })
+    }
+
+    /// What an instantiation alone costs; for the benchmarks.
+    #[doc(hidden)]
+    pub fn instantiate_only(&self) -> Result<(), CallError> {
+        self.call("instantiate", |_, _| Ok(()))
+    }
+}
+
+/// A sentence for the operator and the adapter's author.
+fn explain(error: &wasmtime::Error, state: &HostState, time: std::time::Duration) -> String {
+    let mut message = match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => format!("ran longer than its limit of {time:?}"),
+        Some(Trap::StackOverflow) => "ran out of stack".to_owned(),
+        Some(trap) => format!("trapped: {trap}"),
+        None => format!("failed: {}", error.root_cause()),
+    };
+    if let Some(exceeded) = &state.exceeded {
+        message.push_str("; it ran into its limit of ");
+        message.push_str(exceeded);
+    }
+    if let Some(last) = &state.log.last_error {
+        message.push_str("; it logged: ");
+        message.push_str(last);
+    }
+    message
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A panic would be a defect of the host's; it must cost that one call and not the thread.
+fn run(job: Job) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
+        tracing::error!("a call of an adapter panicked in the host; please report this");
+    }
+}
+
+/// The threads that adapters run on. Dropping the last handle ends them.
+#[derive(Clone)]
+pub struct CallThreads(Sender<Job>);
+
+impl CallThreads {
+    /// Starts them; 0 means as many as there are cores.
+    pub fn start(threads: usize) -> std::io::Result<Self> {
+        let threads = match threads {
+            0 => thread::available_parallelism()?.get(),
+            n => n,
+        };
+        let (sender, receiver) = crossbeam_channel::unbounded::<Job>();
+        for _ in 0..threads {
+            let receiver = receiver.clone();
+            thread::Builder::new()
+                .name("adapter-call".to_owned())
+                .spawn(move || receiver.iter().for_each(run))?;
+        }
+        Ok(Self(sender))
+    }
+
+    /// [`Adapter::render`] on one of these threads.
+    pub async fn render(
+        &self,
+        adapter: &Arc<Adapter>,
+        context: &Arc<Context>,
+        event: &Arc<Event>,
+    ) -> Result<Result<Request, Refusal>, CallError> {
+        let (adapter, context, event) = (adapter.clone(), context.clone(), event.clone());
+        self.run("render", move || adapter.render(&context, &event))
+            .await
+    }
+
+    /// [`Adapter::interpret`] on one of these threads; on none when the adapter has no say.
+    pub async fn interpret(
+        &self,
+        adapter: &Arc<Adapter>,
+        context: &Arc<Context>,
+        event: &Arc<Event>,
+        state: Vec<u8>,
+        response: Response,
+    ) -> Result<Option<Verdict>, CallError> {
+        if !adapter.exports.reads_replies() {
+            return Ok(None);
+        }
+        let (adapter, context, event) = (adapter.clone(), context.clone(), event.clone());
+        self.run("interpret", move || {
+            adapter.interpret(&context, &event, &state, &response)
+        })
+        .await
+    }
+
+    async fn run<R: Send + 'static>(
+        &self,
+        function: &'static str,
+        call: impl FnOnce() -> Result<R, CallError> + Send + 'static,
+    ) -> Result<R, CallError> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move || {
+            // Nobody waits any more when the host stops in the middle: the answer is not missed.
+            let _ = sender.send(call());
+        });
+        let lost = |_| CallError {
+            function,
+            message: "was not finished by the host".to_owned(),
+        };
+        if self.0.send(job).is_err() {
+            return Err(lost(()));
+        }
+        receiver.await.unwrap_or_else(|_| Err(lost(())))
+    }
+}

@@ -1,0 +1,25 @@
+//! Adapters: channel types as WebAssembly components, hot-reloaded from a folder.
+//!
+//! The only place that knows wasmtime. Imports nothing else of this crate but `model`, `clock` and `wake`.
+
+mod bindings;
+mod builtin;
+mod cache;
+mod call;
+mod component;
+mod engine;
+pub mod golden;
+mod guestlog;
+mod registry;
+mod scan;
+mod schema;
+mod watch;
+
+pub use builtin::BOARD;
+pub use cache::Cache;
+pub use call::{CallError, CallThreads};
+pub use component::{Adapter, LoadError, Origin, digest};
+pub use engine::Limits;
+pub use registry::{LiveChannel, Options, Published, Registry, Refused};
+pub use schema::{SettingProblem, SettingsSchema};
+pub use watch::WatchHandle;

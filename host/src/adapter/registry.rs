@@ -1,0 +1,346 @@
+//! Which adapters there are: what is compiled in, and what the folder holds.
+//!
+//! A reconcile compares the folder with what is loaded. What passes every check is published by one pointer swap; what
+//! fails any is refused, with its reason, and replaces nothing. Calls in flight keep the adapter that they have.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::{
+    builtin,
+    cache::Cache,
+    component::{Adapter, LoadError, Origin, digest},
+    engine::{Limits, Sandbox},
+    golden,
+    scan::{Found, Scan, Sight},
+    schema::SettingProblem,
+};
+
+/// What a registry is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The adapters folder; none: only what is compiled in.
+    pub folder: Option<PathBuf>,
+    /// Where machine code is kept; none: compiled at every start.
+    pub cache: Option<Cache>,
+    /// Of every call.
+    pub limits: Limits,
+}
+
+/// A configured channel, whose settings a new version of its adapter must take.
+#[derive(Clone)]
+pub struct LiveChannel {
+    /// The channel's name.
+    pub name: String,
+    /// Its adapter's name.
+    pub adapter: String,
+    /// Its settings, secrets resolved.
+    pub settings: Arc<Value>,
+}
+
+/// What is usable now, and what is not and why. Immutable; a change makes another.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// By channel type.
+    pub adapters: BTreeMap<String, Arc<Adapter>>,
+    /// By the name that the file would have had.
+    pub refused: BTreeMap<String, Refused>,
+}
+
+impl Published {
+    /// Everything about all of them, for the API and the command line.
+    pub fn account(&self) -> Value {
+        let adapters: Vec<Value> = self.adapters.values().map(|adapter| adapter.account()).collect();
+        let refused: Vec<Value> = self
+            .refused
+            .iter()
+            .map(|(name, refused)| {
+                json!({
+                    "name": name,
+                    "file": refused.file,
+                    "digest": refused.digest,
+                    "step": refused.error.step,
+                    "message": refused.error.message,
+                })
+            })
+            .collect();
+        json!({ "adapters": adapters, "refused": refused })
+    }
+}
+
+/// A file that is no adapter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// The file.
+    pub file: PathBuf,
+    /// Of its bytes, where they could be read; the same bytes are not tried again.
+    pub digest: Option<String>,
+    /// Which step failed, and why.
+    #[serde(flatten)]
+    pub error: LoadError,
+}
+
+/// A cheap handle to all adapters.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    sandbox: Sandbox,
+    options: Options,
+    published: ArcSwap<Published>,
+    /// Counts publications, for those who wait for one.
+    changes: watch::Sender<u64>,
+    /// Held by a reconcile and by a change of the channels, never by a call of an adapter.
+    state: Mutex<State>,
+}
+
+struct State {
+    scan: Scan,
+    channels: Vec<LiveChannel>,
+}
+
+impl Registry {
+    /// Loads what is compiled in and what the folder holds now.
+    pub fn open(options: Options, channels: Vec<LiveChannel>) -> Result<Self, LoadError> {
+        let registry = Self(Arc::new(Inner {
+            sandbox: Sandbox::new(options.limits)
+                .map_err(|error| LoadError::new("engine", format!("the sandbox can't be set up: {error:#}")))?,
+            options,
+            published: ArcSwap::default(),
+            changes: watch::Sender::new(0),
+            state: Mutex::new(State {
+                scan: Scan::default(),
+                channels,
+            }),
+        }));
+        for (name, bytes) in builtin::ALL {
+            let adapter = registry.load_built_in(name, bytes)?;
+            registry.publish(name, Some(adapter));
+        }
+        // What stands there at the start is taken as it is; settling is for files that change before our eyes.
+        registry.reconcile(Duration::ZERO);
+        Ok(registry)
+    }
+
+    /// What is usable now.
+    pub fn published(&self) -> Arc<Published> {
+        self.0.published.load_full()
+    }
+
+    /// The adapter of that name, if it is usable now.
+    pub fn get(&self, name: &str) -> Option<Arc<Adapter>> {
+        self.0.published.load().adapters.get(name).cloned()
+    }
+
+    /// Sees every publication that comes after this call.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    /// The adapters folder.
+    pub fn folder(&self) -> Option<&PathBuf> {
+        self.0.options.folder.as_ref()
+    }
+
+    /// Loads a component without publishing it: for `adapters inspect` and for golden tests.
+    pub fn load(&self, name: &str, bytes: &[u8], origin: Origin) -> Result<Adapter, LoadError> {
+        let cache = self.0.options.cache.as_ref();
+        Adapter::load(&self.0.sandbox, cache, name, bytes, origin)
+    }
+
+    /// Takes over changed channels, unless an adapter refuses their settings: then nothing changes, and everything that
+    /// is wrong is told, with the channel's name. A channel whose adapter is missing waits for it.
+    pub fn adopt(&self, channels: Vec<LiveChannel>) -> Result<(), Vec<(String, SettingProblem)>> {
+        let mut state = self.state();
+        let published = self.published();
+        let problems: Vec<_> = channels
+            .iter()
+            .filter_map(|channel| Some((channel, published.adapters.get(&channel.adapter)?)))
+            .flat_map(|(channel, adapter)| {
+                let problems = adapter.schema.check(&channel.settings);
+                problems.into_iter().map(|problem| (channel.name.clone(), problem))
+            })
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        state.channels = channels;
+        // A version that was refused for the old settings may fit the new ones.
+        for (name, refused) in &published.refused {
+            if refused.error.step == "settings" {
+                state.scan.forget(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the folder with what is loaded. A file is read when its size and time have stood still for `settle`;
+    /// the answer says when to look again for one that has not.
+    pub fn reconcile(&self, settle: Duration) -> Option<Duration> {
+        let folder = self.0.options.folder.as_ref()?;
+        let mut state = self.state();
+        let sights = match state.scan.look(folder, settle) {
+            Ok(sights) => sights,
+            Err(error) => {
+                // A folder that can't be read for a moment is no reason to unload what works.
+                if state.scan.is_new_trouble(&error) {
+                    tracing::warn!(folder = %folder.display(), %error, "cannot read the adapters folder; what is loaded stays");
+                }
+                return None;
+            }
+        };
+        let mut again = None;
+        for sight in sights {
+            match sight {
+                Sight::Settled(found) => self.examine(&state, &found),
+                Sight::Moving(left) => again = Some(again.map_or(left, |a: Duration| a.min(left))),
+                Sight::Gone(name) => self.remove(&name),
+            }
+        }
+        again
+    }
+
+    fn examine(&self, state: &State, found: &Found) {
+        let name = found.name.as_str();
+        let bytes = match found.read() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return self.refuse(found, None, LoadError::new("read", error.to_string()));
+            }
+        };
+        let digest = digest(&bytes);
+        let published = self.published();
+        let known_bad = published
+            .refused
+            .get(name)
+            .is_some_and(|refused| refused.digest.as_ref() == Some(&digest) && refused.error.step != "settings");
+        if known_bad {
+            return;
+        }
+        let current = published.adapters.get(name);
+        let unchanged = current.is_some_and(|adapter| {
+            adapter.id.digest == digest && matches!(adapter.origin, Origin::File(_))
+        });
+        if unchanged {
+            return self.publish(name, None);
+        }
+        match self.prepare(state, found, &bytes) {
+            Ok(adapter) => {
+                tracing::info!(
+                    adapter = name, version = adapter.id.version, digest, bytes = bytes.len(),
+                    cached = adapter.from_cache, replaces = current.map(|old| old.id.version.as_str()),
+                    "adapter loaded"
+                );
+                if let Some(cache) = &self.0.options.cache {
+                    cache.keep_good(name, &bytes);
+                }
+                self.publish(name, Some(adapter));
+            }
+            Err(error) => self.refuse(found, Some(digest), error),
+        }
+    }
+
+    /// Loads the bytes and holds them against the channels and the examples.
+    fn prepare(&self, state: &State, found: &Found, bytes: &[u8]) -> Result<Adapter, LoadError> {
+        let adapter = self.load(&found.name, bytes, Origin::File(found.path.clone()))?;
+        for channel in state.channels.iter().filter(|channel| channel.adapter == found.name) {
+            if let Some(problem) = adapter.schema.check(&channel.settings).first() {
+                return Err(LoadError::new(
+                    "settings",
+                    format!(
+                        "channel `{}` would not work with version {}: setting `{}`: {}; change the channel's settings first",
+                        channel.name, adapter.id.version, problem.pointer, problem.message
+                    ),
+                ));
+            }
+        }
+        golden::check_beside(&adapter, &found.path)?;
+        Ok(adapter)
+    }
+
+    fn refuse(&self, found: &Found, digest: Option<String>, error: LoadError) {
+        let name = found.name.as_str();
+        let kept = self.get(name).or_else(|| self.revive(found));
+        tracing::error!(
+            adapter = name, file = %found.path.display(), step = error.step, digest,
+            keeps = kept.map(|adapter| adapter.id.version.clone()),
+            "adapter refused: {error}"
+        );
+        let refused = Refused {
+            file: found.path.clone(),
+            digest,
+            error,
+        };
+        self.change(|published| {
+            published.refused.insert(name.to_owned(), refused);
+        });
+    }
+
+    /// At a start there is no version in memory to go on with: the copy of the last good one serves.
+    fn revive(&self, found: &Found) -> Option<Arc<Adapter>> {
+        let bytes = self.0.options.cache.as_ref()?.last_good(&found.name)?;
+        let origin = Origin::LastGood(found.path.clone());
+        let adapter = Arc::new(self.load(&found.name, &bytes, origin).ok()?);
+        self.change(|published| {
+            published.adapters.insert(found.name.clone(), adapter.clone());
+        });
+        Some(adapter)
+    }
+
+    fn remove(&self, name: &str) {
+        if let Some(cache) = &self.0.options.cache {
+            cache.forget_good(name);
+        }
+        let built_in = builtin::ALL
+            .iter()
+            .find(|(built_in, _)| *built_in == name)
+            .and_then(|(name, bytes)| self.load_built_in(name, bytes).ok());
+        tracing::info!(adapter = name, built_in = built_in.is_some(), "adapter removed");
+        self.change(|published| {
+            published.refused.remove(name);
+            match built_in {
+                Some(adapter) => published.adapters.insert(name.to_owned(), Arc::new(adapter)),
+                None => published.adapters.remove(name),
+            };
+        });
+    }
+
+    fn load_built_in(&self, name: &str, bytes: &[u8]) -> Result<Adapter, LoadError> {
+        self.load(name, bytes, Origin::BuiltIn)
+    }
+
+    /// `None`: what is published under that name is good as it is; a refusal of another file's is over.
+    fn publish(&self, name: &str, adapter: Option<Adapter>) {
+        if adapter.is_none() && !self.published().refused.contains_key(name) {
+            return;
+        }
+        self.change(|published| {
+            published.refused.remove(name);
+            if let Some(adapter) = adapter {
+                published.adapters.insert(name.to_owned(), Arc::new(adapter));
+            }
+        });
+    }
+
+    /// One swap; only a reconcile changes anything, and it holds the state's lock.
+    fn change(&self, change: impl FnOnce(&mut Published)) {
+        let mut next = Published::clone(&self.published());
+        change(&mut next);
+        self.0.published.store(Arc::new(next));
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+

@@ -1,0 +1,71 @@
+//! `GET /v1/channels`, `POST /v1/channels/{name}/test`, `POST /v1/channels/{name}/enable`.
+
+use axum::{
+    Json,
+    extract::Path,
+    http::StatusCode,
+};
+use serde_json::{Value, json};
+
+use super::{Host, error::ApiError};
+
+const KNOWN: &str = "GET /v1/channels lists them; they are configured as [[channel]]";
+
+/// Each with its adapter, its routes, and how many deliveries it has in each state. No settings: they hold secrets.
+pub(super) async fn list(Host(pipeline): Host) -> Result<Json<Value>, ApiError> {
+    let plan = pipeline.plan();
+    let counts = pipeline.store().counts().await?;
+    let disabled = pipeline.store().disabled().await?;
+    let channels: Vec<Value> = plan
+        .channels
+        .values()
+        .map(|channel| {
+            let deliveries: serde_json::Map<String, Value> = counts
+                .iter()
+                .filter(|count| count.channel == channel.name)
+                .map(|count| (count.state.to_string(), count.count.into()))
+                .collect();
+            let routes: Vec<Value> = plan
+                .routes
+                .iter()
+                .filter(|route| route.channel == channel.name)
+                .map(|route| {
+                    let events: Vec<String> = route.events.iter().map(ToString::to_string).collect();
+                    json!({ "events": events, "project": route.project })
+                })
+                .collect();
+            json!({
+                "name": channel.name,
+                "adapter": channel.adapter,
+                "adapter_version": pipeline.registry().get(&channel.adapter).map(|adapter| adapter.id.version.clone()),
+                "disabled": disabled.iter().find(|disabled| disabled.name == channel.name),
+                "routes": routes,
+                "deliveries": deliveries,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "channels": channels })))
+}
+
+/// Sends a test event the way that every event goes; the answer names its delivery.
+pub(super) async fn test(
+    Host(pipeline): Host,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    match pipeline.test(&name).await? {
+        Some(delivery) => Ok((StatusCode::ACCEPTED, Json(json!({ "delivery": delivery })))),
+        None => Err(ApiError::no_such("channel", &name, KNOWN)),
+    }
+}
+
+/// Lets a channel that was disabled deliver again.
+pub(super) async fn enable(
+    Host(pipeline): Host,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    if pipeline.enable(&name).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::no_such("channel", &name, KNOWN))
+    }
+}

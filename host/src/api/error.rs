@@ -1,0 +1,113 @@
+//! How the API says no: `{code, message, hint}`, and in a batch the index.
+
+use axum::{
+    Json,
+    http::{Method, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{
+    pipeline::{NotAccepted, incoming::{BadInput, BadKind}},
+    store::StoreError,
+};
+
+/// An error as it is answered.
+#[derive(Debug, Serialize)]
+pub(super) struct ApiError {
+    #[serde(skip)]
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    hint: String,
+    /// Which event of several, 0 for the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+}
+
+impl ApiError {
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            hint: hint.into(),
+            index: None,
+        }
+    }
+
+    pub fn bad_query(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_query", message, hint)
+    }
+
+    pub fn no_such(what: &str, name: &str, hint: &str) -> Self {
+        let message = format!("there is no {what} `{name}`");
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, hint)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status, Json(self)).into_response()
+    }
+}
+
+impl From<BadInput> for ApiError {
+    fn from(bad: BadInput) -> Self {
+        Self {
+            status: match bad.kind {
+                BadKind::Malformed => StatusCode::BAD_REQUEST,
+                BadKind::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                BadKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            },
+            code: bad.code,
+            message: bad.message,
+            hint: bad.hint,
+            index: bad.index,
+        }
+    }
+}
+
+impl From<NotAccepted> for ApiError {
+    fn from(not: NotAccepted) -> Self {
+        match not {
+            NotAccepted::Bad(bad) => bad.into(),
+            NotAccepted::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store could not do what was asked");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store_unavailable",
+            error.to_string(),
+            "nothing was accepted; send it again when /readyz says ready",
+        )
+    }
+}
+
+pub(super) async fn not_found(uri: Uri) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        format!("there is nothing at {}", uri.path()),
+        "events are posted to /v1/events; the README lists the rest",
+    )
+}
+
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{method} does not work on {}", uri.path()),
+        "events are POSTed; all that is listed is a GET",
+    )
+}

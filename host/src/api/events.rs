@@ -1,0 +1,89 @@
+//! `POST /v1/events`.
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::{Face, error::ApiError};
+use crate::pipeline::incoming::Post;
+
+/// 202 after the commit, with the ids and the number of deliveries.
+pub(super) async fn accept(
+    State(face): State<Face>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let ready = face.get()?;
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let body = read(body, text(header::CONTENT_LENGTH), ready.max_body).await?;
+    let content_type = text(header::CONTENT_TYPE)
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let post = Post {
+        content_type: &content_type,
+        ce_headers: headers
+            .iter()
+            .filter_map(|(name, value)| {
+                Some((name.as_str().strip_prefix("ce-")?, value.to_str().ok()?))
+            })
+            .collect(),
+        idempotency_key: headers
+            .get("idempotency-key")
+            .and_then(|value| value.to_str().ok())
+            .filter(|key| !key.is_empty()),
+        body,
+    };
+    let receipt = ready.pipeline.accept(&post).await?;
+    let answer = match receipt.events.as_slice() {
+        [event] if !receipt.is_list => json!(event),
+        events => {
+            let deliveries: u64 = events.iter().map(|event| u64::from(event.deliveries)).sum();
+            json!({ "events": events, "deliveries": deliveries })
+        }
+    };
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// The whole body, or 413 as soon as that is certain.
+async fn read(body: Body, length: Option<&str>, most: usize) -> Result<Bytes, ApiError> {
+    let too_large = || {
+        ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("the body is larger than {most} bytes"),
+            "send fewer events at once, or raise `server.max_body`",
+        )
+    };
+    if length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    axum::body::to_bytes(body, most).await.map_err(|error| {
+        if is_limit(&error) {
+            return too_large();
+        }
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "broken_body",
+            format!("the body could not be read to its end: {error}"),
+            "send it again",
+        )
+    })
+}
+
+fn is_limit(error: &axum::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

@@ -1,0 +1,118 @@
+//! The HTTP API: JSON in and out, errors as `{code, message, hint}`.
+//!
+//! The only place that knows axum. Decides nothing about events and deliveries: the pipeline and the store do.
+
+mod adapters;
+mod channels;
+mod deliveries;
+mod error;
+mod events;
+mod health;
+
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
+
+use arc_swap::ArcSwap;
+use axum::{
+    Router,
+    http::StatusCode,
+    routing::{get, post},
+};
+use tokio::net::TcpListener;
+
+use crate::pipeline::Pipeline;
+use error::ApiError;
+
+/// What the API knows of its host. Cheap to clone; there from before the host is ready until after it has stopped.
+#[derive(Clone, Default)]
+pub struct Face(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    ready: OnceLock<Ready>,
+    stopping: std::sync::atomic::AtomicBool,
+    reload: ArcSwap<Vec<String>>,
+}
+
+struct Ready {
+    pipeline: Pipeline,
+    max_body: usize,
+}
+
+impl Face {
+    /// From now on events are accepted, in bodies of up to `max_body` bytes.
+    pub fn ready(&self, pipeline: Pipeline, max_body: usize) {
+        // A second call would be a second host behind one face: the first one stays.
+        let _ = self.0.ready.set(Ready { pipeline, max_body });
+    }
+
+    /// From now on readiness is denied, so that no balancer sends more.
+    pub fn stopping(&self) {
+        self.0.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// What is wrong with the config file as it stands; empty when what runs is what it says.
+    pub fn reloaded(&self, problems: Vec<String>) {
+        self.0.reload.store(Arc::new(problems));
+    }
+
+    fn get(&self) -> Result<&Ready, ApiError> {
+        self.0.ready.get().ok_or_else(|| {
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "starting",
+                "the host is not ready yet",
+                "try again in a moment; /readyz tells when",
+            )
+        })
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.0.stopping.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// Hands the pipeline of a ready host to a handler.
+struct Host(Pipeline);
+
+impl axum::extract::FromRequestParts<Face> for Host {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        _: &mut axum::http::request::Parts,
+        face: &Face,
+    ) -> Result<Self, ApiError> {
+        face.get().map(|ready| Self(ready.pipeline.clone()))
+    }
+}
+
+fn router(face: Face) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/v1/events", post(events::accept))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/{id}", get(deliveries::show))
+        .route("/v1/channels", get(channels::list))
+        .route("/v1/channels/{name}/test", post(channels::test))
+        .route("/v1/channels/{name}/enable", post(channels::enable))
+        .route("/v1/adapters", get(adapters::list))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .with_state(face)
+}
+
+/// Serves until `stop` is over, then finishes what is under way.
+pub async fn serve(
+    listener: TcpListener,
+    face: Face,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(face))
+        .with_graceful_shutdown(stop)
+        .await
+}
+

@@ -1,0 +1,195 @@
+//! A host: built of its config, bound, run, reloaded, drained.
+
+mod check;
+mod plan;
+mod reload;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+
+use crate::{
+    adapter::{Cache, CallThreads, Limits, Options, Registry, WatchHandle},
+    api::{self, Face},
+    clock::Clock,
+    config::{Config, Problems, Sources},
+    outbound::Client,
+    pipeline::{Parts, Pipeline},
+    store::Store,
+};
+
+pub use check::{check, problems};
+pub use reload::ReloadHandle;
+
+/// A host that is running.
+pub struct App {
+    address: SocketAddr,
+    pipeline: Pipeline,
+    face: Face,
+    config: Config,
+    server: JoinHandle<std::io::Result<()>>,
+    stop: Arc<Notify>,
+    _adapters: Option<WatchHandle>,
+    reload: Option<ReloadHandle>,
+}
+
+/// Where a config came from, for reading it again. References are read from this process's environment.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The config file.
+    pub file: Option<PathBuf>,
+    /// `HERALD_SECTION__KEY` variables.
+    pub env: Vec<(String, String)>,
+    /// Key paths and values.
+    pub flags: Vec<(String, String)>,
+}
+
+impl Origin {
+    /// Reads and checks it, on the calling thread.
+    pub fn load(&self) -> Result<Config, Problems> {
+        crate::config::load(&Sources {
+            file: self.file.clone(),
+            env: self.env.clone(),
+            flags: self.flags.clone(),
+            variable: &crate::config::process_variable,
+        })
+    }
+}
+
+impl App {
+    /// Binds, then builds everything; `/healthz` and `/readyz` answer meanwhile. When this returns events are accepted.
+    pub async fn start(config: Config, origin: Option<Origin>, clock: Clock) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {}; set `server.listen` to a free address",
+                config.server.listen
+            )
+        })?;
+        let address = listener.local_addr()?;
+        let face = Face::default();
+        let stop = Arc::new(Notify::new());
+        let stopped = stop.clone();
+        let server = tokio::spawn(api::serve(listener, face.clone(), async move {
+            stopped.notified().await;
+        }));
+        let built = config.clone();
+        let pipeline = tokio::task::spawn_blocking(move || build(&built, clock)).await??;
+        pipeline.apply(plan::plan(&config), plan::outbound(&config))?;
+        let adapters = pipeline.registry().watch()?;
+        let reload = match origin {
+            Some(origin) => ReloadHandle::start(origin, config.clone(), pipeline.clone(), face.clone())?,
+            None => None,
+        };
+        face.ready(pipeline.clone(), config.server.max_body);
+        tracing::info!(%address, channels = config.channels.len(), store = %config.store.path.display(), "ready");
+        Ok(Self {
+            address,
+            pipeline,
+            face,
+            config,
+            server,
+            stop,
+            _adapters: adapters,
+            reload,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it is made of.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Reads the config again, as a changed file makes it do.
+    pub fn reload(&self) {
+        if let Some(reload) = &self.reload {
+            reload.wake();
+        }
+    }
+
+    /// Stops accepting, finishes what is under way as far as the grace period lets it, and closes. What is not finished
+    /// stays pending and is tried again after the next start.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.face.stopping();
+        let grace = self.config.server.grace;
+        tracing::info!(?grace, "stopping");
+        drop(self.reload.take());
+        self.stop.notify_one();
+        let server = async {
+            match tokio::time::timeout(grace, &mut self.server).await {
+                Ok(ended) => ended?.context("the API's server failed"),
+                Err(_) => {
+                    self.server.abort();
+                    Ok(())
+                }
+            }
+        };
+        let (served, finished) = tokio::join!(server, self.pipeline.stop(grace));
+        if finished {
+            tracing::info!("stopped");
+        } else {
+            tracing::warn!("stopped before every delivery had ended: the others are tried again after the next start");
+        }
+        served
+    }
+}
+
+/// Everything that blocks: the store's migration, the compiler.
+fn build(config: &Config, clock: Clock) -> anyhow::Result<Pipeline> {
+    let store = Store::open(&config.store.path)?;
+    let registry = registry(config, plan::live_channels(config))?;
+    let problems = check::channel_problems(config, &registry);
+    let (missing, wrong): (Vec<_>, Vec<_>) = problems.into_iter().partition(check::is_missing_adapter);
+    for problem in missing.iter().chain(&check::inline_secrets(config, &registry)) {
+        tracing::warn!("{problem}");
+    }
+    if !wrong.is_empty() {
+        return Err(Problems::new(wrong).into());
+    }
+    Ok(Pipeline::new(Parts {
+        store,
+        registry,
+        threads: CallThreads::start(config.adapters.threads)?,
+        client: Client::new(plan::outbound(config))?,
+        clock,
+    }))
+}
+
+/// The adapters of a config, loaded.
+pub fn registry(
+    config: &Config,
+    channels: Vec<crate::adapter::LiveChannel>,
+) -> anyhow::Result<Registry> {
+    let adapters = &config.adapters;
+    let options = Options {
+        folder: adapters.folder.clone(),
+        cache: open_cache(&adapters.cache),
+        limits: Limits {
+            time: adapters.call_timeout,
+            memory: adapters.memory,
+            ..Limits::default()
+        },
+    };
+    if let Some(folder) = adapters.folder.as_ref().filter(|folder| !folder.is_dir()) {
+        tracing::warn!(folder = %folder.display(), "the adapters folder does not exist; it is used when it does");
+    }
+    Ok(Registry::open(options, channels)?)
+}
+
+/// Without a cache a start takes longer; that is no reason not to start.
+fn open_cache(folder: &Path) -> Option<Cache> {
+    Cache::open(folder)
+        .inspect_err(|error| {
+            tracing::warn!(folder = %folder.display(), %error, "compiled adapters cannot be kept here; set `adapters.cache` to a private folder");
+        })
+        .ok()
+}

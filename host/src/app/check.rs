@@ -1,0 +1,111 @@
+//! What is wrong with a config once the adapters are known: nothing is bound, sent or stored.
+
+use crate::{
+    adapter::{Registry, SettingProblem},
+    config::{Channel, Config, Problem},
+    outbound::Secrets,
+    pipeline::secret_pointers,
+};
+
+use super::plan;
+
+const MISSING: &str = "there is no adapter";
+
+/// Everything that `herald check` tells: problems, then warnings.
+pub fn check(config: &Config) -> anyhow::Result<(Vec<Problem>, Vec<Problem>)> {
+    let registry = super::registry(config, Vec::new())?;
+    let mut warnings: Vec<Problem> = config.warnings.iter().cloned().collect();
+    warnings.extend(inline_secrets(config, &registry));
+    Ok((problems(config, &registry), warnings))
+}
+
+/// Channels that would not work, and files that are no adapters.
+pub fn problems(config: &Config, registry: &Registry) -> Vec<Problem> {
+    let mut problems = channel_problems(config, registry);
+    for (name, refused) in &registry.published().refused {
+        let place = refused.file.display().to_string();
+        problems.push(
+            Problem::new(format!("adapters.{name}"), refused.error.to_string())
+                .at(place)
+                .hint("mend the file or remove it"),
+        );
+    }
+    problems
+}
+
+/// Channels whose adapter is missing or refuses their settings.
+pub(super) fn channel_problems(config: &Config, registry: &Registry) -> Vec<Problem> {
+    let published = registry.published();
+    let mut problems = Vec::new();
+    for channel in &config.channels {
+        let Some(adapter) = published.adapters.get(&channel.adapter) else {
+            let known: Vec<&str> = published.adapters.keys().map(String::as_str).collect();
+            problems.push(
+                Problem::new(
+                    format!("channel.{}.adapter", channel.name),
+                    format!("{MISSING} `{}`", channel.adapter),
+                )
+                .at_some(channel.place_of(""))
+                .hint(format!(
+                    "known are {}; others are put into `adapters.folder`",
+                    known.join(", ")
+                )),
+            );
+            continue;
+        };
+        let wrong = adapter.schema.check(&channel.settings.value);
+        problems.extend(wrong.iter().map(|wrong| of_setting(channel, wrong)));
+        let pointers = secret_pointers(&plan::one(config, channel), adapter);
+        if let Err(error) = Secrets::new(&channel.settings.value, &pointers) {
+            problems.push(Problem::new(
+                format!("channel.{}.settings", channel.name),
+                error.to_string(),
+            ));
+        }
+    }
+    problems
+}
+
+/// The channel can wait for its adapter; a wrong setting can't be waited for.
+pub(super) fn is_missing_adapter(problem: &Problem) -> bool {
+    problem.message.starts_with(MISSING)
+}
+
+/// A problem with a setting, where it stands in the file.
+pub(super) fn of_setting(channel: &Channel, problem: &SettingProblem) -> Problem {
+    let path = problem.pointer.replace('/', ".");
+    Problem::new(
+        format!("channel.{}.settings{path}", channel.name),
+        problem.message.clone(),
+    )
+    .at_some(channel.place_of(&problem.pointer))
+    .hint(format!(
+        "`herald adapters list --json` shows the settings that `{}` takes",
+        channel.adapter
+    ))
+}
+
+/// Secrets that stand in the file itself: they work, and are better kept elsewhere.
+pub(super) fn inline_secrets(config: &Config, registry: &Registry) -> Vec<Problem> {
+    let mut warnings = Vec::new();
+    for channel in &config.channels {
+        let Some(adapter) = registry.get(&channel.adapter) else {
+            continue;
+        };
+        let references = &channel.settings.references;
+        for pointer in adapter.schema.secrets(&channel.settings.value) {
+            if !references.contains_key(&pointer) {
+                let path = pointer.replace('/', ".");
+                warnings.push(
+                    Problem::new(
+                        format!("channel.{}.settings{path}", channel.name),
+                        "a secret stands in the config file",
+                    )
+                    .at_some(channel.place_of(&pointer))
+                    .hint("write { env = \"NAME\" }, { file = \"PATH\" } or { exec = [\"COMMAND\"] } instead"),
+                );
+            }
+        }
+    }
+    warnings
+}

@@ -1,0 +1,55 @@
+//! From the checked config to what each part is given.
+
+use std::sync::Arc;
+
+use crate::{
+    adapter::LiveChannel,
+    config::{self, Config},
+    outbound::Options,
+    pipeline::{Channel, Plan},
+};
+
+/// Who gets what.
+pub(super) fn plan(config: &Config) -> Plan {
+    let channels = config.channels.iter();
+    Plan {
+        routes: config.routes.clone(),
+        channels: channels
+            .map(|channel| (channel.name.clone(), Arc::new(one(config, channel))))
+            .collect(),
+        app_url: config.server.app_url.clone(),
+    }
+}
+
+/// A channel, what it does not say itself taken from `[delivery]`.
+pub(super) fn one(config: &Config, channel: &config::Channel) -> Channel {
+    Channel {
+        name: channel.name.clone(),
+        adapter: channel.adapter.clone(),
+        settings: Arc::new(channel.settings.value.clone()),
+        references: channel.settings.references.keys().cloned().collect(),
+        concurrency: channel.concurrency.unwrap_or(config.delivery.concurrency),
+        timeout: channel.timeout.unwrap_or(config.delivery.timeout),
+        policy: config.delivery.policy(),
+    }
+}
+
+/// What a new version of an adapter is held against.
+pub(super) fn live_channels(config: &Config) -> Vec<LiveChannel> {
+    let channels = config.channels.iter();
+    channels
+        .map(|channel| LiveChannel {
+            name: channel.name.clone(),
+            adapter: channel.adapter.clone(),
+            settings: Arc::new(channel.settings.value.clone()),
+        })
+        .collect()
+}
+
+/// Where requests may go.
+pub(super) fn outbound(config: &Config) -> Options {
+    Options {
+        allow_http: config.outbound.allow_http.clone(),
+        allow_addresses: config.outbound.allow_addresses.clone(),
+    }
+}

@@ -1,0 +1,115 @@
+//! `herald adapters list` and `herald adapters inspect`.
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::{
+    args::{Adapters, Common},
+    output,
+    remote::Remote,
+};
+use crate::{
+    adapter::{Options, Origin, Registry, digest},
+    app,
+};
+
+pub(super) fn run(common: &Common, command: &Adapters) -> anyhow::Result<ExitCode> {
+    match command {
+        Adapters::List => list(common),
+        Adapters::Inspect { file } => inspect(common, file),
+    }
+}
+
+/// The running host's; without one, what a host with this config would have.
+fn list(common: &Common) -> anyhow::Result<ExitCode> {
+    let remote = Remote::find(common)?;
+    let named = common.url.is_some();
+    let answer = if !named && remote.is_absent() {
+        let config = common.origin(Vec::new())?.load()?;
+        let published = app::registry(&config, Vec::new())?.published();
+        published.account()
+    } else {
+        remote.get("/v1/adapters")?
+    };
+    if common.json {
+        output::json(&answer)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let list = |name: &str| answer.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let rows: Vec<Vec<String>> = list("adapters")
+        .iter()
+        .map(|adapter| {
+            let origin = match adapter.get("origin") {
+                Some(Value::String(origin)) => origin.clone(),
+                Some(origin) => [("/file", ""), ("/last-good", "last good version of ")]
+                    .iter()
+                    .filter(|(pointer, _)| origin.pointer(pointer).is_some())
+                    .map(|(pointer, what)| format!("{what}{}", output::text(origin, pointer)))
+                    .collect(),
+                None => String::new(),
+            };
+            let text = |pointer| output::text(adapter, pointer);
+            vec![text("/name"), text("/version"), text("/title"), origin, text("/summary")]
+        })
+        .collect();
+    output::table(&["NAME", "VERSION", "TITLE", "FROM", "SUMMARY"], &rows)?;
+    for refused in list("refused") {
+        let text = |pointer| output::text(&refused, pointer);
+        output::line(output::harmless(&format!(
+            "refused: {} ({}, {}): {}",
+            text("/name"),
+            text("/file"),
+            text("/step"),
+            text("/message")
+        )))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `describe` in the sandbox and nothing else.
+fn inspect(common: &Common, file: &Path) -> anyhow::Result<ExitCode> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let registry = Registry::open(Options::default(), Vec::new())?;
+    let adapter = match registry.load(&name, &bytes, Origin::File(file.to_owned())) {
+        Ok(adapter) => adapter,
+        Err(error) => {
+            if common.json {
+                output::json(&json!({ "name": name, "digest": digest(&bytes), "step": error.step, "message": error.message }))?;
+            } else {
+                output::line(output::harmless(&format!("{}: refused ({}): {error}", file.display(), error.step)))?;
+            }
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let account = adapter.account();
+    if common.json {
+        output::json(&account)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let names = |pointer: &str| {
+        let list = account.pointer(pointer).and_then(Value::as_array);
+        let names: Vec<&str> = list.into_iter().flatten().filter_map(Value::as_str).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join("\n          ") }
+    };
+    let hosts = match names("/hosts").as_str() {
+        "none" => "wherever the settings point".to_owned(),
+        hosts => hosts.to_owned(),
+    };
+    let schema = account.get("settings_schema").unwrap_or(&Value::Null);
+    let text = |pointer| output::text(&account, pointer);
+    output::line(output::harmless(&format!(
+        "title     {}\nversion   {}\nsummary   {}\nsize      {} bytes\ndigest    {}\nhosts     {hosts}\nimports   {}\nexports   {}\nsettings  {}",
+        text("/title"),
+        text("/version"),
+        text("/summary"),
+        text("/size"),
+        text("/digest"),
+        names("/imports"),
+        names("/exports"),
+        serde_json::to_string_pretty(schema)?,
+    )))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,148 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::{app::Origin, config};
+
+/// Carries an application's events to the people and systems that want to know.
+#[derive(Parser)]
+#[command(name = "herald", version, max_term_width = 100)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What every command takes, before or after its name.
+#[derive(clap::Args)]
+pub(super) struct Common {
+    /// The config file [default: $HERALD_CONFIG, else ./herald.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The running host [default: $HERALD_URL, else the config's `server.listen`]
+    #[arg(long, global = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Common {
+    /// Where the config comes from; `flags` are key paths and values.
+    pub fn origin(&self, flags: Vec<(String, String)>) -> anyhow::Result<Origin> {
+        let variable = config::process_variable("HERALD_CONFIG");
+        let cwd = std::env::current_dir()?;
+        Ok(Origin {
+            file: config::find(self.config.clone(), variable, &cwd),
+            env: config::process_environment(),
+            flags,
+        })
+    }
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Run the host until it is told to stop (Ctrl-C or SIGTERM)
+    Serve(Serve),
+    /// Check the config and the adapters; binds and sends nothing. Exit code 2 with everything that is wrong
+    Check,
+    /// Post events to a running host
+    Send(Send),
+    /// Show the whole of Herald at work: a host, a receiver, events, and a change of an adapter while it runs
+    Demo(Demo),
+    /// What adapters there are
+    #[command(subcommand)]
+    Adapters(Adapters),
+    /// The configured channels
+    #[command(subcommand)]
+    Channels(Channels),
+    /// What has been delivered, and what has not and why
+    #[command(subcommand)]
+    Deliveries(Deliveries),
+}
+
+#[derive(clap::Args)]
+pub(super) struct Serve {
+    /// Where to listen, instead of `server.listen`
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// The store's file, instead of `store.path`
+    #[arg(long, value_name = "FILE")]
+    pub store: Option<PathBuf>,
+    /// The adapters folder, instead of `adapters.folder`
+    #[arg(long, value_name = "FOLDER")]
+    pub adapters: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Send {
+    /// A file with events: JSON, a JSON array, or one a line (.ndjson, .jsonl); `-` reads standard input
+    pub file: PathBuf,
+    /// The events' content type, where the file's name does not tell it
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Demo {
+    /// End by itself after the tour
+    #[arg(long)]
+    pub once: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Adapters {
+    /// Those of the running host, or of the config when none runs
+    List,
+    /// What a file is: title, version, settings, hosts, imports, exports, size
+    Inspect {
+        /// A WebAssembly component
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Channels {
+    /// Each with its adapter, routes and deliveries
+    List,
+    /// Send a test event the way that every event goes, and print the outcome
+    Test {
+        /// The channel's name
+        name: String,
+    },
+    /// Let a channel that was disabled deliver again
+    Enable {
+        /// The channel's name
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Deliveries {
+    /// The newest first
+    List {
+        /// Only of this channel
+        #[arg(long)]
+        channel: Option<String>,
+        /// Only in this state: pending, delivered, failed, cancelled
+        #[arg(long)]
+        state: Option<String>,
+        /// Only of the event with this id
+        #[arg(long)]
+        event: Option<String>,
+        /// Only older than this one
+        #[arg(long, value_name = "ID")]
+        before: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// One, with every attempt: requests, responses, times
+    Show {
+        /// Its id, `dlv_…`
+        id: String,
+    },
+}

@@ -1,0 +1,85 @@
+//! What commands print: tables for people, JSON for programs. Text from events and receivers is made harmless first.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+/// One JSON document.
+pub(super) fn json(value: &Value) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Lines of text.
+pub(super) fn line(text: impl AsRef<str>) -> anyhow::Result<()> {
+    writeln!(io::stdout().lock(), "{}", text.as_ref())?;
+    Ok(())
+}
+
+/// Columns as wide as they need to be, the last one as long as it is.
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let head: Vec<String> = head.iter().map(ToString::to_string).collect();
+    let lines = || std::iter::once(&head).chain(rows);
+    let widths: Vec<usize> = (0..head.len())
+        .map(|column| {
+            let cells = lines().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    let mut out = io::stdout().lock();
+    for row in lines() {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{:width$}", harmless(cell)))
+            .collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Control characters, which a terminal would obey, become visible.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// A text member of a JSON object; empty where there is none.
+pub(super) fn text(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// `2026-11-23T10:15:00.123Z` of milliseconds since 1970.
+pub(super) fn time(value: &Value, pointer: &str) -> String {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_i64)
+        .and_then(|at| jiff::Timestamp::from_millisecond(at).ok())
+        .map(|at| format!("{at:.3}"))
+        .unwrap_or_default()
+}
+
+/// `1.234 ms` of microseconds.
+pub(super) fn micros(value: &Value, pointer: &str) -> String {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_u64)
+        .map(|us| format!("{}.{:03} ms", us / 1000, us % 1000))
+        .unwrap_or_default()
+}
+
+/// `head` closes the pipe when it has seen enough: no error.
+pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        let json = cause.downcast_ref::<serde_json::Error>();
+        io.map(io::Error::kind).or_else(|| json?.io_error_kind()) == Some(io::ErrorKind::BrokenPipe)
+    })
+}

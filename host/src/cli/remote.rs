@@ -1,0 +1,116 @@
+//! The running host, as the commands talk to it: by its HTTP API.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use serde_json::Value;
+
+use super::args::Common;
+use crate::config::{self, Sources};
+
+/// A request to one's own host does not take longer, except where it waits on purpose.
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// A host's address and a connection to it.
+pub(super) struct Remote {
+    base: String,
+    http: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Remote {
+    /// Finds the host by `--url`, `HERALD_URL` or the config's `server.listen`.
+    pub fn find(common: &Common) -> anyhow::Result<Self> {
+        Ok(Self {
+            base: base(common)?,
+            http: client()?,
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        })
+    }
+
+    pub fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.send(self.http.get(self.at(path)))
+    }
+
+    pub fn post(&self, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<Value> {
+        let request = self.http.post(self.at(path));
+        self.send(request.header("content-type", content_type).body(body))
+    }
+
+    /// Whether nothing answers there, which is no error for a command that can do without.
+    pub fn is_absent(&self) -> bool {
+        let request = self.http.get(self.at("/healthz"));
+        self.runtime
+            .block_on(request.send())
+            .is_err_and(|error| error.is_connect())
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
+        let (status, body) = self
+            .runtime
+            .block_on(async {
+                let response = request.send().await?;
+                Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
+            })
+            .map_err(|error| self.explain(error))?;
+        if status == reqwest::StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        let answer: Value = serde_json::from_slice(&body)
+            .with_context(|| format!("{} answered {status}, and not in JSON: is it Herald?", self.base))?;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let place = match answer.get("index").and_then(Value::as_u64) {
+            Some(index) => format!("event {index} (0 is the first): "),
+            None => String::new(),
+        };
+        bail!("{place}{}; {}", text("message"), text("hint"))
+    }
+
+    fn explain(&self, error: reqwest::Error) -> anyhow::Error {
+        if error.is_connect() {
+            return anyhow!(
+                "no Herald answers at {}; start it with `herald serve`, or name another with --url or HERALD_URL",
+                self.base
+            );
+        }
+        anyhow::Error::new(error.without_url()).context(format!("{} did not answer as it should", self.base))
+    }
+}
+
+/// Without a proxy: the host is one's own.
+pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+    // reqwest wants one even where there is no TLS. Already installed: as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?)
+}
+
+fn base(common: &Common) -> anyhow::Result<String> {
+    let named = common.url.clone().or_else(|| config::process_variable("HERALD_URL"));
+    if let Some(url) = named.filter(|url| !url.is_empty()) {
+        let url = url::Url::parse(&url).with_context(|| format!("`{url}` is not a URL such as http://127.0.0.1:7766"))?;
+        return Ok(url.as_str().trim_end_matches('/').to_owned());
+    }
+    let origin = common.origin(Vec::new())?;
+    let server = config::server(&Sources {
+        file: origin.file,
+        env: origin.env,
+        flags: origin.flags,
+        variable: &config::process_variable,
+    })?;
+    let mut listen = server.listen;
+    if listen.ip().is_unspecified() {
+        // It listens everywhere; from here, loopback is where it is.
+        listen.set_ip(match listen.ip() {
+            std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(format!("http://{listen}"))
+}

@@ -1,0 +1,70 @@
+//! `herald serve`.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::args::{Common, Serve};
+use crate::{
+    app::App,
+    clock::Clock,
+    config::{LogFormat, Server},
+};
+
+pub(super) fn run(common: &Common, args: &Serve) -> anyhow::Result<ExitCode> {
+    let origin = common.origin(flags(args)?)?;
+    let config = origin.load()?;
+    log(&config.server);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Registered before anything is bound: a signal during the start is not lost.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let app = tokio::select! {
+            app = App::start(config, Some(origin), Clock::system()) => app?,
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        };
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => app.reload(),
+            }
+        }
+        app.stop().await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Flags are settings, too; their paths are relative to where the command is run.
+fn flags(args: &Serve) -> anyhow::Result<Vec<(String, String)>> {
+    let mut flags = Vec::new();
+    if let Some(listen) = &args.listen {
+        flags.push(("server.listen".to_owned(), listen.clone()));
+    }
+    for (key, path) in [("store.path", &args.store), ("adapters.folder", &args.adapters)] {
+        if let Some(path) = path {
+            let path = std::path::absolute(path)?;
+            flags.push((key.to_owned(), path.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(flags)
+}
+
+/// The log goes to standard error. The filter has been checked with the config.
+pub(super) fn log(server: &Server) {
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&server.log))
+        .with_writer(std::io::stderr);
+    // A second call would be a defect of ours and harmless: the first log stays.
+    let _ = match server.log_format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}

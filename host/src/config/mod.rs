@@ -1,0 +1,208 @@
+//! From TOML, the environment and flags to one checked [`Config`]; or to all that is wrong, each with its key path
+//! and its line.
+//!
+//! Must not know adapters, the network or the store: what a channel's settings have to be is its adapter's affair
+//! ([`Channel::place_of`] tells where they stand). Secrets are resolved here and never printed here.
+
+mod channels;
+mod command;
+mod layers;
+mod net;
+mod problems;
+mod raw;
+mod schema;
+mod secret;
+mod settings;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+use crate::model::Route;
+
+pub use channels::Channel;
+pub use problems::{Problem, Problems};
+pub use schema::{Adapters, Delivery, LogFormat, Outbound, Server, Store};
+pub use secret::Reference;
+pub use settings::Settings;
+
+/// Every setting with its default and its reason: the defaults, and what to show a person who asks for them.
+pub const DEFAULTS: &str = include_str!("../../herald.default.toml");
+
+const FILE: &str = "herald.toml";
+const LONGEST_FILE: usize = 16 << 20;
+
+/// Reads a variable of the environment.
+pub type Variable<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
+
+/// What a config is made of. Defaults < file < environment < flags.
+#[derive(Clone)]
+pub struct Sources<'a> {
+    /// The config file, if there is one.
+    pub file: Option<PathBuf>,
+    /// The environment; only `HERALD_SECTION__KEY` counts.
+    pub env: Vec<(String, String)>,
+    /// Flags: a key path (`server.listen`) and a value.
+    pub flags: Vec<(String, String)>,
+    /// Reads the environment for references and for where caches go: [`process_variable`].
+    pub variable: Variable<'a>,
+}
+
+/// A config that has been checked. It holds secrets; its `Debug` does not show them.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[store]`
+    pub store: Store,
+    /// `[adapters]`
+    pub adapters: Adapters,
+    /// `[outbound]`
+    pub outbound: Outbound,
+    /// `[delivery]`
+    pub delivery: Delivery,
+    /// `[[channel]]`, in the file's order.
+    pub channels: Vec<Channel>,
+    /// `[[route]]`, in the file's order; each leads to one of the channels.
+    pub routes: Vec<Route>,
+    /// What works and is probably not meant.
+    pub warnings: Problems,
+}
+
+/// Which config file it is: the one that was named, else the one that `HERALD_CONFIG` names, else `herald.toml` in
+/// the working directory if it is there.
+pub fn find(explicit: Option<PathBuf>, variable: Option<String>, cwd: &Path) -> Option<PathBuf> {
+    let named = variable.filter(|name| !name.is_empty()).map(PathBuf::from);
+    let here = || Some(cwd.join(FILE)).filter(|path| path.exists());
+    explicit.or(named).or_else(here)
+}
+
+/// A variable of this process's environment, for [`Sources::variable`].
+pub fn process_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The variables of this process's environment that are Herald's, for [`Sources::env`].
+pub fn process_environment() -> Vec<(String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    let ours = |(name, _): &(String, String)| name.starts_with("HERALD_");
+    std::env::vars_os().filter_map(text).filter(ours).collect()
+}
+
+/// Reads and checks everything, and resolves the references, which may run commands: not for an async thread.
+pub fn load(sources: &Sources<'_>) -> Result<Config, Problems> {
+    let base = sources.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let mut found = channels::Found { base, variable: sources.variable, problems: Vec::new(), warnings: Vec::new() };
+    let problems = &mut found.problems;
+    let defaults = table(raw::parse(DEFAULTS, "herald.default.toml"), problems);
+    let file = match &sources.file {
+        Some(path) => table(read(path), problems),
+        None => raw::Table::new(),
+    };
+    check_sections(&file, problems);
+    let outside = layers::Outside::new(schema::SCHEMA, &sources.env, &sources.flags, problems);
+    let layers = layers::Layers { defaults: &defaults, file: &file, outside: &outside };
+    let sections = schema::Sections::read(&layers, problems);
+    let (channels, routes) = found.channels_and_routes(&file);
+    let (Some(sections), []) = (sections, found.problems.as_slice()) else {
+        return Err(Problems::new(found.problems));
+    };
+    let mut config = Config {
+        server: sections.server,
+        store: sections.store,
+        adapters: sections.adapters,
+        outbound: sections.outbound,
+        delivery: sections.delivery,
+        channels,
+        routes,
+        warnings: Problems::new(found.warnings),
+    };
+    config.place(base, sources.variable);
+    Ok(config)
+}
+
+/// Only `[server]`, for who wants to find a running host: channels are not read and their references not resolved.
+pub fn server(sources: &Sources<'_>) -> Result<Server, Problems> {
+    let mut problems = Vec::new();
+    let defaults = table(raw::parse(DEFAULTS, "herald.default.toml"), &mut problems);
+    let file = match &sources.file {
+        Some(path) => table(read(path), &mut problems),
+        None => raw::Table::new(),
+    };
+    let outside = layers::Outside::new(schema::SCHEMA, &sources.env, &sources.flags, &mut problems);
+    let layers = layers::Layers { defaults: &defaults, file: &file, outside: &outside };
+    match schema::Sections::read(&layers, &mut problems) {
+        Some(sections) if problems.is_empty() => Ok(sections.server),
+        _ => Err(Problems::new(problems)),
+    }
+}
+
+impl Config {
+    /// Puts relative paths where they belong.
+    fn place(&mut self, base: &Path, variable: Variable<'_>) {
+        self.store.path = base.join(&self.store.path);
+        self.adapters.folder = self.adapters.folder.take().map(|folder| base.join(folder));
+        self.adapters.cache = if self.adapters.cache.as_os_str().is_empty() {
+            let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+            let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+            match caches {
+                Some(caches) => caches.join("herald"),
+                None => self.store.path.with_file_name("herald-cache"),
+            }
+        } else {
+            base.join(&self.adapters.cache)
+        };
+    }
+}
+
+/// The file's text as a tree.
+fn read(path: &Path) -> Result<raw::Node, Vec<Problem>> {
+    let name = shown(path);
+    let problem = |message: String, hint: &str| vec![Problem::new("", message).at(name.as_str()).hint(hint)];
+    let bytes = std::fs::read(path).map_err(|error| {
+        problem(format!("the config file can't be read: {error}"), "name another with --config or HERALD_CONFIG")
+    })?;
+    if bytes.len() > LONGEST_FILE {
+        return Err(problem("the config file is larger than 16 MiB".to_owned(), "is it the right file?"));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => raw::parse(&text, &name),
+        Err(error) => {
+            let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+            let line = good.split(|byte| *byte == b'\n').count();
+            let problem = Problem::new("", "not UTF-8").at(format!("{name}:{line}"));
+            Err(vec![problem.hint("save the file as UTF-8")])
+        }
+    }
+}
+
+/// The file's name as a person would say it: from the working directory if it lies in there.
+fn shown(path: &Path) -> String {
+    let cwd = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(cwd).unwrap_or(path).display().to_string()
+}
+
+fn table(node: Result<raw::Node, Vec<Problem>>, problems: &mut Vec<Problem>) -> raw::Table {
+    match node {
+        Ok(raw::Node { value: raw::Value::Table(table), .. }) => return table,
+        Ok(_) => {}
+        Err(found) => problems.extend(found),
+    }
+    raw::Table::new()
+}
+
+/// Every name in a section, and every section, is one that we know.
+fn check_sections(file: &raw::Table, problems: &mut Vec<Problem>) {
+    let sections = schema::SCHEMA.iter().map(|(section, _)| *section);
+    let known: Vec<_> = sections.chain(["channel", "route"]).collect();
+    raw::check_keys(file, "", &known, problems);
+    for (section, keys) in schema::SCHEMA {
+        if let Some(table) = file.get(*section).and_then(|node| node.table(section, problems)) {
+            raw::check_keys(table, section, keys, problems);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! The kinds of values that name places on the network.
+//!
+//! Must not resolve a name, nor print the value that it refuses: a URL may hold a secret.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use super::{
+    raw::Node,
+    value::{Checked, text, wrong},
+};
+
+/// An address to listen on.
+pub(super) fn address(node: &Node) -> Checked<SocketAddr> {
+    const HINT: &str = "write an IP address and a port: \"127.0.0.1:7766\", \"[::1]:7766\", \"0.0.0.0:7766\" for all";
+    text(node)?.trim().parse().or_else(|_| wrong(node, "is not an address to listen on", HINT))
+}
+
+/// The URL of a web application, without credentials.
+pub(super) fn web_url(node: &Node) -> Checked<Url> {
+    const HINT: &str = "write it in full: \"https://app.example.com\"";
+    match Url::parse(text(node)?.trim()) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => wrong(node, "is neither http nor https", HINT),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            wrong(node, "must not hold a user name or a password", "leave out what stands before the @")
+        }
+        Ok(url) => Ok(url),
+        Err(error) => wrong(node, format!("is not a URL: {error}"), HINT),
+    }
+}
+
+/// The name of a host or its IP address, as [`Url::host_str`] would give it.
+pub(super) fn host(node: &Node) -> Checked<String> {
+    const HINT: &str = "write the name or the address alone: \"localhost\", \"127.0.0.1\", \"::1\"";
+    let text = text(node)?;
+    if let Ok(IpAddr::V6(address)) = text.parse() {
+        return Ok(Host::<String>::Ipv6(address).to_string());
+    }
+    match Host::parse(&text) {
+        Ok(host) if !text.contains('*') => Ok(host.to_string()),
+        _ => wrong(node, "is not the name of a host", HINT),
+    }
+}
+
+/// A range of addresses; a bare address is a range of one.
+pub(super) fn network(node: &Node) -> Checked<IpNet> {
+    const HINT: &str = "write an address or a range of them: \"10.0.0.7\", \"127.0.0.0/8\", \"fd00::/8\"";
+    let text = text(node)?;
+    let bare = text.parse::<IpAddr>().map(IpNet::from);
+    bare.or_else(|_| text.parse()).or_else(|_| wrong(node, "is not a range of addresses", HINT))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+    use super::*;
+    use crate::config::value::{list, optional, tests::read};
+
+    #[test]
+    fn addresses_and_hosts() {
+        assert!(read("\"[::1]:0\"", address).is_ok());
+        assert!(read("\"s3cret:80\"", address).unwrap_err().contains("is not an address"));
+        assert_eq!(read("\"LocalHost\"", host), Ok("localhost".to_owned()));
+        assert_eq!(read("\"::1\"", host), Ok("[::1]".to_owned()));
+        for none in ["\"http://s3cret\"", "\"localhost:80\"", "\"*.s3cret\"", "\"\""] {
+            assert!(read(none, host).is_err(), "{none}");
+        }
+        let all = read("[\"10.0.0.7\", \"127.0.0.0/8\", \"::1\"]", list(network)).unwrap();
+        let all: Vec<_> = all.iter().map(ToString::to_string).collect();
+        assert_eq!(all, ["10.0.0.7/32", "127.0.0.0/8", "::1/128"]);
+        let faults = read("[\"10.0.0.7\", \"s3cret\", 3]", list(network)).unwrap_err();
+        assert!(faults.starts_with("here: [1]: is not a range of addresses"), "{faults}");
+        assert!(faults.ends_with("here: [2]: must be text, not a whole number"), "{faults}");
+    }
+
+    #[test]
+    fn web_urls() {
+        assert_eq!(read("\"https://a.example/x\"", web_url).unwrap().as_str(), "https://a.example/x");
+        assert!(read("\"\"", optional(web_url)).unwrap().is_none());
+        for none in ["\"ftp://s3cret\"", "\"s3cret\"", "\"https://u:s3cret@h\"", "\"https://\"", "\" \""] {
+            assert!(read(none, optional(web_url)).is_err(), "{none}");
+        }
+    }
+}

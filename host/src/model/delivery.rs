@@ -1,0 +1,228 @@
+//! A delivery and what has been tried for it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AdapterId, DeliveryId, Header, Millis, Response};
+
+/// One event on one channel: the durable unit of work.
+#[derive(Debug, Clone, Serialize)]
+pub struct Delivery {
+    /// Sent along as `herald-delivery-id`.
+    pub id: DeliveryId,
+    /// The event's id.
+    pub event: String,
+    /// The event's type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The channel's name.
+    pub channel: String,
+    /// Where it stands.
+    pub state: State,
+    /// Why it failed, when it did.
+    pub reason: Option<FailReason>,
+    /// How many attempts have been settled.
+    pub attempts: u32,
+    /// When the next attempt is due, while `pending`.
+    pub due_at: Millis,
+    /// When the event was accepted.
+    pub created_at: Millis,
+    /// When the state last changed.
+    pub updated_at: Millis,
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// An attempt is due, now or later.
+    Pending,
+    /// The receiver has taken it.
+    Delivered,
+    /// Given up, see [`FailReason`].
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+/// Why a delivery failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailReason {
+    /// The receiver will never take it.
+    Rejected,
+    /// The last attempt of the schedule did not succeed.
+    Exhausted,
+    /// The adapter trapped, ran out of a limit, or refused the event or its settings.
+    Adapter,
+    /// The request went where this host does not send.
+    Blocked,
+}
+
+/// Texts for the store, the API and the command line; one table a type.
+macro_rules! named {
+    ($type:ty { $($variant:ident => $text:literal),* $(,)? }) => {
+        impl $type {
+            /// The name in the API, the store and the command line.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+            /// The reverse of [`Self::as_str`].
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$variant),)* _ => None }
+            }
+        }
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+named!(State { Pending => "pending", Delivered => "delivered", Failed => "failed", Cancelled => "cancelled" });
+named!(FailReason { Rejected => "rejected", Exhausted => "exhausted", Adapter => "adapter", Blocked => "blocked" });
+named!(Outcome { Delivered => "delivered", Retry => "retry", Rejected => "rejected" });
+named!(Blame { Adapter => "adapter", Host => "host", Receiver => "receiver", Settings => "settings" });
+named!(TransportError {
+    Dns => "dns", Connect => "connect", Tls => "tls", Timeout => "timeout", Reset => "reset", Protocol => "protocol",
+});
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The receiver has taken it.
+    Delivered,
+    /// Another attempt may succeed.
+    Retry,
+    /// No other attempt would.
+    Rejected,
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blame {
+    /// The adapter's code.
+    Adapter,
+    /// Herald, or the machine that it runs on.
+    Host,
+    /// The service at the other end, or the way there.
+    Receiver,
+    /// The channel's settings.
+    Settings,
+}
+
+/// What went wrong on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransportError {
+    /// The name did not resolve.
+    Dns,
+    /// No connection.
+    Connect,
+    /// The certificate or the handshake.
+    Tls,
+    /// The deadline passed.
+    Timeout,
+    /// The connection broke in the middle.
+    Reset,
+    /// The answer was not HTTP.
+    Protocol,
+}
+
+/// One try of a delivery, as it is kept. Secrets are redacted before it is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// 1 for the first.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Millis,
+    /// From the first call of the adapter to the outcome, in microseconds.
+    pub duration_us: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why: what the service, the adapter or the host said.
+    pub reason: Option<String>,
+    /// Whose fault it is, when it did not succeed.
+    pub blame: Option<Blame>,
+    /// Which adapter did it; none when it could not be asked.
+    pub adapter: Option<AdapterId>,
+    /// Each request and its response, in order.
+    pub exchanges: Vec<Exchange>,
+}
+
+/// An attempt in a list: what happened, without headers and bodies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptSummary {
+    /// 1 for the first.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Millis,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Option<String>,
+    /// Whose fault it is, when it did not succeed.
+    pub blame: Option<Blame>,
+    /// Which adapter did it.
+    pub adapter: Option<AdapterId>,
+    /// The status of the last response.
+    pub status: Option<u16>,
+}
+
+impl Attempt {
+    /// For lists.
+    pub fn summary(self) -> AttemptSummary {
+        let response = self.exchanges.last().and_then(|last| last.response.as_ref());
+        AttemptSummary {
+            number: self.number,
+            started_at: self.started_at,
+            duration_us: self.duration_us,
+            outcome: self.outcome,
+            status: response.map(|response| response.status),
+            reason: self.reason,
+            blame: self.blame,
+            adapter: self.adapter,
+        }
+    }
+}
+
+/// A request and its response.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// What was sent, redacted.
+    pub request: SentRequest,
+    /// What came back, redacted; none when nothing did.
+    pub response: Option<Response>,
+    /// What went wrong on the wire, and in words.
+    pub error: Option<(TransportError, String)>,
+    /// How long it took.
+    pub timing: Timing,
+}
+
+/// A request as it is kept: final, signed, redacted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentRequest {
+    /// The HTTP method.
+    pub method: String,
+    /// The URL, secrets redacted.
+    pub url: String,
+    /// The headers, secrets redacted.
+    pub headers: Vec<Header>,
+    /// The body as text, secrets redacted.
+    pub body: String,
+}
+
+/// The parts of an exchange's time, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Resolving, connecting and the TLS handshake; none on a reused connection.
+    pub connect_us: Option<u64>,
+    /// Until the response's headers were there.
+    pub first_byte_us: Option<u64>,
+    /// Until the response's body was read, or until it failed.
+    pub total_us: u64,
+}

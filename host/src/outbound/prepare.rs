@@ -1,0 +1,249 @@
+//! From what an adapter made to what is sent: where it goes is checked, then the secrets are put in, then it is signed.
+//!
+//! Pure: must not resolve, connect or read a clock. No secret may be put in before [`Options::check`] has passed the host.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+use url::{Url, form_urlencoded};
+
+use super::{
+    check::{Options, Refused},
+    redact::{self, COMPONENT, SEGMENT},
+    secrets::{Sealed, Secrets},
+    sign::sign,
+};
+use crate::model::{Body, Header, Millis, Request, SentRequest};
+
+/// Headers that say how a message is framed or routed; they are the host's.
+const FRAMING: [&str; 11] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "http2-settings",
+    "herald-delivery-id",
+];
+
+/// No service needs more.
+const MOST_HEADERS: usize = 128;
+
+/// What a request needs from outside the sandbox, and where it may go.
+#[derive(Debug, Clone, Copy)]
+pub struct Destination<'a> {
+    /// What the operator allows.
+    pub options: &'a Options,
+    /// What the adapter declares in `describe`; when that is nothing, the hosts that the settings point at count.
+    pub hosts: &'a [String],
+    /// `dlv_…`
+    pub delivery_id: &'a str,
+    /// What [`Body::Payload`] stands for.
+    pub payload: &'a Bytes,
+    /// The time that is signed.
+    pub now: Millis,
+}
+
+/// A request as it goes out: secrets in it, signed.
+pub struct Prepared {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Prepared {
+    /// The request as it is kept and shown: secrets and credentials redacted, the body's first 64 KiB.
+    pub fn sent(&self, secrets: &Secrets) -> SentRequest {
+        let mut body = redact::excerpt(&self.body, false, secrets);
+        if self.body.len() > redact::EXCERPT {
+            let note = format!("\n[the first 64 KiB of {} bytes]", self.body.len());
+            body.push_str(&note);
+        }
+        SentRequest {
+            method: self.method.to_string(),
+            url: secrets.redact(self.url.as_str()).into_owned(),
+            headers: redact::headers(&self.headers, secrets),
+            body,
+        }
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.url.host_str().unwrap_or_default();
+        f.debug_struct("Prepared").field("method", &self.method).field("host", &host).finish_non_exhaustive()
+    }
+}
+
+/// Makes the final request, or says why it is not sent.
+pub fn prepare(request: &Request, sealed: &Sealed, to: &Destination<'_>) -> Result<Prepared, Refused> {
+    let prepared = unredacted(request, sealed, to);
+    // A host or a header's name may be made of a secret by an adapter that means ill.
+    prepared.map_err(|refused| Refused {
+        message: sealed.secrets().redact(&refused.message).into_owned(),
+        hint: refused.hint.map(|hint| sealed.secrets().redact(&hint).into_owned()),
+        ..refused
+    })
+}
+
+fn unredacted(request: &Request, sealed: &Sealed, to: &Destination<'_>) -> Result<Prepared, Refused> {
+    let method = method(&request.method)?;
+    let mut url = destination(&request.url, sealed)?;
+    to.options.check(&url, to.hosts, sealed.secrets().hosts())?;
+
+    // From here on the request goes to a host that may know the secrets.
+    fill_url(&mut url, sealed);
+    let body = body(request, sealed, to.payload);
+    let mut headers = headers(&request.headers, sealed)?;
+    if let Some(auth) = &request.auth {
+        sign(auth, &mut headers, &body, sealed, to)?;
+    }
+    let delivery =
+        HeaderValue::from_str(to.delivery_id).map_err(|_| Refused::adapter("the delivery id is no header value"))?;
+    put(&mut headers, HeaderName::from_static("herald-delivery-id"), delivery)?;
+    for (name, value) in [(header::USER_AGENT, concat!("Herald/", env!("CARGO_PKG_VERSION"))), (header::ACCEPT, "*/*")]
+    {
+        if !headers.contains_key(&name) {
+            put(&mut headers, name, HeaderValue::from_static(value))?;
+        }
+    }
+    Ok(Prepared { method, url, headers, body })
+}
+
+fn method(name: &str) -> Result<Method, Refused> {
+    let method = Method::from_bytes(name.as_bytes())
+        .map_err(|_| Refused::adapter(format!("{} is no HTTP method", shown(name))))?;
+    if method == Method::CONNECT || method == Method::TRACE {
+        return Err(Refused::adapter(format!("the method {method} is not sent")));
+    }
+    Ok(method)
+}
+
+/// The URL with its handles still in it, except for one at its beginning: that one is where the request goes.
+fn destination(text: &str, sealed: &Sealed) -> Result<Url, Refused> {
+    if text.chars().any(char::is_control) {
+        return Err(Refused::adapter("the URL has a control character in it"));
+    }
+    let parsed = match sealed.leading(text) {
+        Some((value, rest)) => {
+            let value = value.trim();
+            if !Url::parse(value).is_ok_and(|url| is_http(&url)) {
+                return Err(Refused::settings("the secret that the URL begins with is not an absolute https URL"));
+            }
+            Url::parse(&format!("{value}{rest}"))
+        }
+        None => Url::parse(text),
+    };
+    let mut url = parsed.map_err(|error| Refused::adapter(format!("the URL is not an absolute https URL: {error}")))?;
+    if !is_http(&url) {
+        return Err(Refused::adapter("the URL is not an absolute https URL"));
+    }
+    if url.host_str().is_some_and(|host| sealed.is_in(host)) {
+        return Err(Refused::adapter("a secret stands in the host of the URL, where it would be told to name servers"));
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https") && url.has_host()
+}
+
+fn fill_url(url: &mut Url, sealed: &Sealed) {
+    let encode = |set: &'static AsciiSet| move |value: &str| utf8_percent_encode(value, set).to_string();
+    if sealed.is_in(url.path()) {
+        let path = sealed.fill(url.path(), encode(SEGMENT)).into_owned();
+        url.set_path(&path);
+    }
+    if let Some(query) = url.query().filter(|query| sealed.is_in(query)) {
+        let query = sealed.fill(query, encode(COMPONENT)).into_owned();
+        url.set_query(Some(&query));
+    }
+}
+
+fn body(request: &Request, sealed: &Sealed, payload: &Bytes) -> Bytes {
+    match &request.body {
+        Body::Empty => Bytes::new(),
+        Body::Payload => payload.clone(),
+        Body::Bytes(bytes) => Bytes::from(sealed.fill_bytes(bytes).into_owned()),
+        Body::Text(text) => Bytes::from(sealed.fill(text, escape_for(&request.headers)).into_owned()),
+    }
+}
+
+/// How a value is written into a text body of the declared type.
+fn escape_for(headers: &[Header]) -> fn(&str) -> String {
+    let declared = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let essence = declared.map_or("", |(_, value)| value.split(';').next().unwrap_or_default());
+    let essence = essence.trim().to_ascii_lowercase();
+    let json = essence.ends_with("/json")
+        || essence.ends_with("+json")
+        || essence.ends_with("/x-ndjson")
+        || essence.ends_with("/jsonl");
+    if json {
+        redact::json
+    } else if essence == "application/x-www-form-urlencoded" {
+        |value| form_urlencoded::byte_serialize(value.as_bytes()).collect()
+    } else {
+        str::to_owned
+    }
+}
+
+fn headers(given: &[Header], sealed: &Sealed) -> Result<HeaderMap, Refused> {
+    if given.len() > MOST_HEADERS {
+        return Err(too_many());
+    }
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        let name = header_name(name)?;
+        let mut sent = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+            Refused::adapter(format!("the header {name} has a line break or a control character in it"))
+        })?;
+        if sealed.is_in(value) {
+            let filled = sealed.fill(value, str::to_owned);
+            sent = HeaderValue::from_bytes(filled.as_bytes()).map_err(|_| {
+                Refused::settings(format!(
+                    "the secret in the header {name} has a line break or a control character in it"
+                ))
+            })?;
+            sent.set_sensitive(true);
+        }
+        headers.try_append(name, sent).map_err(|_| too_many())?;
+    }
+    Ok(headers)
+}
+
+/// A header that an adapter may set.
+pub(super) fn header_name(name: &str) -> Result<HeaderName, Refused> {
+    let parsed = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Refused::adapter(format!("{} is no header name", shown(name))))?;
+    if FRAMING.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
+        return Err(Refused::adapter(format!("the header {parsed} is set by the host")));
+    }
+    Ok(parsed)
+}
+
+/// Sets a header, whatever the adapter set there.
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Refused> {
+    headers.try_insert(name, value).map_err(|_| too_many())?;
+    Ok(())
+}
+
+fn too_many() -> Refused {
+    Refused::adapter("the request has too many headers")
+}
+
+/// The beginning of a text that somebody else wrote.
+fn shown(text: &str) -> String {
+    let start: String = text.chars().take(40).collect();
+    format!("{start:?}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! A channel's secrets: kept out of the sandbox by handles, put back in by [`mod@super::prepare`], taken out of logs by
+//! [`super::redact`].
+
+use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::{check::normal, redact::Redactor};
+
+/// What every handle begins with. Letters and digits only, lower case: URL parsing, JSON, forms and HTML leave it alone.
+const PREFIX: &str = "heraldsecret";
+/// 128 bits in base 32.
+const RANDOM: usize = 26;
+const HANDLE: usize = PREFIX.len() + RANDOM;
+
+/// The settings of one channel with its secrets set apart. Made when the config or the adapter changes; cheap to clone.
+#[derive(Clone)]
+pub struct Secrets(Arc<Inner>);
+
+struct Inner {
+    /// The settings' JSON text, cut where the secrets stood: one piece more than there are values.
+    pieces: Vec<String>,
+    values: Vec<SecretString>,
+    hosts: BTreeSet<String>,
+    redactor: Redactor,
+}
+
+/// The settings can't be set apart.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadSecret {
+    /// An object or an array is marked as secret.
+    #[error("{pointer}: a secret is text, a number or a boolean; this is an {kind}")]
+    Kind {
+        /// Where it stands in the settings (RFC 6901).
+        pointer: String,
+        /// `object` or `array`.
+        kind: &'static str,
+    },
+    /// The secrets are too large to be searched for.
+    #[error("the secrets of one channel are too large: {0}")]
+    Size(String),
+}
+
+impl Secrets {
+    /// Sets the values apart that stand at `secret_pointers` (RFC 6901). A pointer to nothing, to `null` or to an empty
+    /// text is not a secret: the adapter sees what is there.
+    pub fn new(settings: &Value, secret_pointers: &BTreeSet<String>) -> Result<Self, BadSecret> {
+        let mut split =
+            Split { pointers: secret_pointers, pieces: vec![String::new()], values: vec![], hosts: BTreeSet::new() };
+        split.walk(settings, &mut String::new())?;
+        let redactor = Redactor::new(split.values.iter().map(ExposeSecret::expose_secret)).map_err(BadSecret::Size)?;
+        let Split { pieces, values, hosts, .. } = split;
+        Ok(Self(Arc::new(Inner { pieces, values, hosts, redactor })))
+    }
+
+    /// Makes the settings for one call of the adapter: a new handle for each secret. `random` gives 128 random bits.
+    pub fn seal(&self, mut random: impl FnMut() -> u128) -> Sealed {
+        let inner = &self.0;
+        let handles: Vec<String> = inner.values.iter().map(|_| handle(random())).collect();
+        let length = inner.pieces.iter().map(String::len).sum::<usize>() + handles.len() * (HANDLE + 2);
+        let mut settings_json = String::with_capacity(length);
+        let mut handles_left = handles.iter();
+        for piece in &inner.pieces {
+            settings_json.push_str(piece);
+            if let Some(handle) = handles_left.next() {
+                settings_json.extend(["\"", handle, "\""]);
+            }
+        }
+        Sealed { settings_json, handles, secrets: self.clone() }
+    }
+
+    /// Where the settings point: the hosts of all their texts, secret or not, that are absolute http or https URLs.
+    pub fn hosts(&self) -> &BTreeSet<String> {
+        &self.0.hosts
+    }
+
+    /// The text with `[redacted]` in the place of each secret, also where it stands URL-encoded, JSON- or HTML-escaped or
+    /// in base 64. Of a secret that is a URL, scheme and host stay.
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.0.redactor.redact(text)
+    }
+
+    /// The length of the longest text that [`Self::redact`] looks for: what may be cut in two at the end of an excerpt.
+    pub(super) fn longest(&self) -> usize {
+        self.0.redactor.longest()
+    }
+
+    /// Takes the beginning of a secret off the end of a redacted text that was cut there.
+    pub(super) fn trim_end(&self, text: &mut String) {
+        self.0.redactor.trim_end(text);
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets").field("values", &self.0.values.len()).finish_non_exhaustive()
+    }
+}
+
+/// The settings for one call of an adapter. Its handles mean nothing to any other.
+pub struct Sealed {
+    /// What the adapter gets as `context.settings`.
+    pub settings_json: String,
+    handles: Vec<String>,
+    secrets: Secrets,
+}
+
+impl Sealed {
+    /// The secrets that it was made of.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Whether a handle of this call is in the text.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        self.find(text.as_bytes(), 0).is_some()
+    }
+
+    /// If the text begins with a handle: its value, and the text after it.
+    pub(super) fn leading<'s, 't>(&'s self, text: &'t str) -> Option<(&'s str, &'t str)> {
+        let value = self.value(text.as_bytes().get(..HANDLE)?)?;
+        Some((value, text.get(HANDLE..)?))
+    }
+
+    /// The text with each handle replaced by its value, escaped for where it stands.
+    pub(super) fn fill<'t>(&self, text: &'t str, escape: impl Fn(&str) -> String) -> Cow<'t, str> {
+        let mut filled = String::new();
+        let mut done = 0;
+        while let Some((at, value)) = self.find(text.as_bytes(), done) {
+            filled.push_str(text.get(done..at).unwrap_or_default());
+            filled.push_str(&escape(value));
+            done = at + HANDLE;
+        }
+        if done == 0 {
+            return Cow::Borrowed(text);
+        }
+        filled.push_str(text.get(done..).unwrap_or_default());
+        Cow::Owned(filled)
+    }
+
+    /// The bytes with each handle replaced by its value as it is.
+    pub(super) fn fill_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
+        let mut filled = Vec::new();
+        let mut done = 0;
+        while let Some((at, value)) = self.find(bytes, done) {
+            filled.extend_from_slice(bytes.get(done..at).unwrap_or_default());
+            filled.extend_from_slice(value.as_bytes());
+            done = at + HANDLE;
+        }
+        if done == 0 {
+            return Cow::Borrowed(bytes);
+        }
+        filled.extend_from_slice(bytes.get(done..).unwrap_or_default());
+        Cow::Owned(filled)
+    }
+
+    /// The first handle at or after `from`: where, and its value.
+    fn find(&self, text: &[u8], from: usize) -> Option<(usize, &str)> {
+        if self.handles.is_empty() {
+            return None;
+        }
+        let candidates = text.get(from..)?.windows(HANDLE).enumerate();
+        candidates
+            .filter(|(_, window)| window.starts_with(PREFIX.as_bytes()))
+            .find_map(|(at, window)| Some((from + at, self.value(window)?)))
+    }
+
+    fn value(&self, handle: &[u8]) -> Option<&str> {
+        let index = self.handles.iter().position(|known| known.as_bytes() == handle)?;
+        self.secrets.0.values.get(index).map(ExposeSecret::expose_secret)
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed").field("handles", &self.handles.len()).finish_non_exhaustive()
+    }
+}
+
+fn handle(random: u128) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let digits = (0..RANDOM).map(|place| {
+        let digit = (random >> (5 * place)) & 31;
+        let letter = usize::try_from(digit).ok().and_then(|digit| ALPHABET.get(digit));
+        letter.map_or('a', |&letter| char::from(letter))
+    });
+    PREFIX.chars().chain(digits).collect()
+}
+
+/// Writes JSON text, cutting it at each secret.
+struct Split<'p> {
+    pointers: &'p BTreeSet<String>,
+    pieces: Vec<String>,
+    values: Vec<SecretString>,
+    hosts: BTreeSet<String>,
+}
+
+impl Split<'_> {
+    fn walk(&mut self, value: &Value, pointer: &mut String) -> Result<(), BadSecret> {
+        if let Value::String(text) = value {
+            self.hosts.extend(host(text));
+        }
+        if self.pointers.contains(pointer.as_str()) {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Number(_) | Value::Bool(_) => value.to_string(),
+                Value::Null => String::new(),
+                Value::Array(_) => return Err(BadSecret::Kind { pointer: pointer.clone(), kind: "array" }),
+                Value::Object(_) => return Err(BadSecret::Kind { pointer: pointer.clone(), kind: "object" }),
+            };
+            if !text.is_empty() {
+                self.values.push(SecretString::from(text));
+                self.pieces.push(String::new());
+                return Ok(());
+            }
+        }
+        match value {
+            Value::Array(items) => {
+                self.list("[", "]", items.iter().enumerate(), pointer, |index| (index.to_string(), String::new()))
+            }
+            Value::Object(fields) => self.list("{", "}", fields.iter(), pointer, |key| {
+                (key.replace('~', "~0").replace('/', "~1"), format!("{}:", Value::from(key.as_str())))
+            }),
+            leaf => {
+                self.write(&leaf.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    /// `label` gives an entry's reference token in the pointer and what stands before it in the text.
+    fn list<'v, K>(
+        &mut self,
+        open: &str,
+        close: &str,
+        entries: impl Iterator<Item = (K, &'v Value)>,
+        pointer: &mut String,
+        label: impl Fn(K) -> (String, String),
+    ) -> Result<(), BadSecret> {
+        self.write(open);
+        let length = pointer.len();
+        for (index, (key, value)) in entries.enumerate() {
+            let (token, before) = label(key);
+            self.write(if index == 0 { "" } else { "," });
+            self.write(&before);
+            pointer.push('/');
+            pointer.push_str(&token);
+            self.walk(value, pointer)?;
+            pointer.truncate(length);
+        }
+        self.write(close);
+        Ok(())
+    }
+
+    fn write(&mut self, text: &str) {
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.push_str(text);
+        }
+    }
+}
+
+/// The host of an absolute http or https URL.
+fn host(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let http = matches!(url.scheme(), "http" | "https");
+    http.then(|| url.host_str().map(normal)).flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! From events to stored events with a pending delivery for each channel that wants them.
+
+use std::{collections::BTreeSet, sync::atomic::Ordering};
+
+use super::{
+    Pipeline,
+    incoming::{self, BadInput, Post, Surroundings},
+};
+use crate::{
+    model::{DeliveryId, Event, EventType},
+    store::{Accepted, NewDelivery, NewEvent, StoreError},
+};
+
+/// Why a post was not accepted.
+#[derive(Debug)]
+pub enum NotAccepted {
+    /// It is the sender's fault.
+    Bad(BadInput),
+    /// The store could not take it.
+    Store(StoreError),
+}
+
+/// What a post came to.
+#[derive(Debug)]
+pub struct Receipt {
+    /// In the order in which they came.
+    pub events: Vec<Accepted>,
+    /// One event is answered as one, a list as a list.
+    pub is_list: bool,
+}
+
+impl Pipeline {
+    /// Reads a post and stores its events, all or none. Returns after the commit.
+    pub async fn accept(&self, post: &Post<'_>) -> Result<Receipt, NotAccepted> {
+        let plan = self.plan();
+        let now = self.0.clock.now();
+        let read = incoming::read(
+            post,
+            &Surroundings {
+                now,
+                app_url: plan.app_url.as_ref(),
+                new_id: &|| event_id(now),
+            },
+        )
+        .map_err(NotAccepted::Bad)?;
+        let events = read
+            .events
+            .into_iter()
+            .map(|event| {
+                let channels: BTreeSet<&str> = plan
+                    .routes
+                    .iter()
+                    .filter(|route| route.matches(&event))
+                    .map(|route| route.channel.as_str())
+                    .collect();
+                new_event(event, channels)
+            })
+            .collect();
+        let events = self.store_and_wake(events).await.map_err(NotAccepted::Store)?;
+        Ok(Receipt {
+            events,
+            is_list: read.is_list,
+        })
+    }
+
+    /// Accepts a test event for one channel, whatever the routes say; `None` when there is no such channel.
+    pub async fn test(&self, channel: &str) -> Result<Option<DeliveryId>, StoreError> {
+        if !self.plan().channels.contains_key(channel) {
+            return Ok(None);
+        }
+        let now = self.0.clock.now();
+        let new = new_event(test_event(channel, now), BTreeSet::from([channel]));
+        let id = new.deliveries.first().map(|delivery| delivery.id);
+        self.store_and_wake(vec![new]).await?;
+        Ok(id)
+    }
+
+    async fn store_and_wake(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
+        let channels: BTreeSet<String> = events
+            .iter()
+            .flat_map(|new| &new.deliveries)
+            .map(|delivery| delivery.channel.clone())
+            .collect();
+        let accepted = self.0.store.accept(events).await?;
+        for channel in &channels {
+            self.wake(channel);
+        }
+        let new = accepted.iter().filter(|accepted| !accepted.duplicate).count();
+        self.0.totals.accepted.fetch_add(new as u64, Ordering::Relaxed);
+        Ok(accepted)
+    }
+}
+
+fn new_event(event: Event, channels: BTreeSet<&str>) -> NewEvent {
+    let deliveries = channels
+        .into_iter()
+        .map(|channel| NewDelivery {
+            id: DeliveryId::new(event.received_at, rand::random()),
+            channel: channel.to_owned(),
+        })
+        .collect();
+    NewEvent { event, deliveries }
+}
+
+fn event_id(now: u64) -> String {
+    let id = DeliveryId::new(now, rand::random()).to_string();
+    id.replacen("dlv_", "evt_", 1)
+}
+
+fn test_event(channel: &str, now: u64) -> Event {
+    let payload = serde_json::json!({
+        "type": "test",
+        "title": "Test message from Herald",
+        "body": format!("If you can read this, the channel `{channel}` works."),
+        "data": { "channel": channel },
+    });
+    let data = serde_json::value::to_raw_value(&serde_json::json!({ "channel": channel }));
+    let text = |name: &str| payload.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    Event {
+        id: event_id(now),
+        source: String::new(),
+        kind: EventType::test(),
+        title: text("title"),
+        body: text("body"),
+        url: None,
+        project: None,
+        subject: None,
+        occurred_at: now,
+        received_at: now,
+        data: data.unwrap_or_default(),
+        payload: payload.to_string().into(),
+    }
+}

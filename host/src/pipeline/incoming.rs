@@ -1,0 +1,353 @@
+//! From what an application posts to events: Herald's own JSON shape, one, several, or a line each.
+//!
+//! Pure: the time and the source of ids come in. Nothing is accepted when any part is wrong.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::cloudevents;
+use crate::model::{Event, EventType, Millis};
+
+/// What is wrong with a post.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadInput {
+    /// Which HTTP status it is.
+    pub kind: BadKind,
+    /// For programs.
+    pub code: &'static str,
+    /// For people: what is wrong, and where.
+    pub message: String,
+    /// For people: what to do.
+    pub hint: String,
+    /// Which event of several, 0 for the first.
+    pub index: Option<usize>,
+}
+
+/// The kinds of [`BadInput`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadKind {
+    /// Not the syntax that it claims to be.
+    Malformed,
+    /// A content type that is not understood.
+    Unsupported,
+    /// Good syntax, bad content.
+    Invalid,
+}
+
+impl BadInput {
+    pub(super) fn invalid(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            kind: BadKind::Invalid,
+            code: "invalid_event",
+            message: message.into(),
+            hint: hint.into(),
+            index: None,
+        }
+    }
+
+    fn at(mut self, index: usize) -> Self {
+        self.index = Some(index);
+        self
+    }
+}
+
+/// A post as it came.
+#[derive(Debug, Clone, Default)]
+pub struct Post<'a> {
+    /// Without parameters, lower case; empty when there was none.
+    pub content_type: &'a str,
+    /// The `ce-` headers: names without the prefix, lower case; values as they came.
+    pub ce_headers: Vec<(&'a str, &'a str)>,
+    /// The `Idempotency-Key` header.
+    pub idempotency_key: Option<&'a str>,
+    /// The bytes.
+    pub body: Bytes,
+}
+
+/// What reading a post depends on besides the post.
+pub struct Surroundings<'a> {
+    /// The host's clock.
+    pub now: Millis,
+    /// Relative URLs are resolved against it.
+    pub app_url: Option<&'a Url>,
+    /// Gives a new event id.
+    pub new_id: &'a dyn Fn() -> String,
+}
+
+/// The events of a post, and whether it was a list.
+#[derive(Debug)]
+pub struct Read {
+    /// In the order in which they came.
+    pub events: Vec<Event>,
+    /// One event is answered as one, a list as a list.
+    pub is_list: bool,
+}
+
+/// Reads a post in any of the shapes.
+pub fn read(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Read, BadInput> {
+    if let Some(read) = cloudevents::read(post, around)? {
+        return Ok(read);
+    }
+    match post.content_type {
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
+            read_lines(post, around)
+        }
+        // `curl -d` says that it sends a form; what it sends is looked at, not what it says.
+        "" | "application/json" | "text/json" | "text/plain" | "application/x-www-form-urlencoded" => {
+            read_json(post, around)
+        }
+        other => Err(BadInput {
+            kind: BadKind::Unsupported,
+            code: "unsupported_content_type",
+            message: format!("the content type `{other}` is not understood"),
+            hint: "send application/json, application/x-ndjson, or CloudEvents 1.0 (application/cloudevents+json, application/cloudevents-batch+json, or ce- headers)".to_owned(),
+            index: None,
+        }),
+    }
+}
+
+fn read_json(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Read, BadInput> {
+    let is_list = post.body.trim_ascii_start().first() == Some(&b'[');
+    let events = if is_list {
+        read_list(&post.body, |index, item| native(&item, key(post, Some(index)), around))?
+    } else {
+        vec![native(&post.body, key(post, None), around)?]
+    };
+    Ok(Read { events, is_list })
+}
+
+fn read_lines(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Read, BadInput> {
+    let events = post
+        .body
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty())
+        .enumerate()
+        .map(|(index, line)| {
+            let line = post.body.slice_ref(line);
+            native(&line, key(post, Some(index)), around).map_err(|error| error.at(index))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    not_empty(&events)?;
+    Ok(Read {
+        events,
+        is_list: true,
+    })
+}
+
+/// Reads a JSON array, each item from its own bytes.
+pub(super) fn read_list(
+    body: &Bytes,
+    mut read: impl FnMut(usize, Bytes) -> Result<Event, BadInput>,
+) -> Result<Vec<Event>, BadInput> {
+    let items: Vec<&RawValue> = parse(body)?;
+    let events = items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| {
+            let item = body.slice_ref(item.get().as_bytes());
+            read(index, item).map_err(|error| error.at(index))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    not_empty(&events)?;
+    Ok(events)
+}
+
+fn not_empty(events: &[Event]) -> Result<(), BadInput> {
+    if events.is_empty() {
+        return Err(BadInput::invalid("there is no event in it", "send at least one event"));
+    }
+    Ok(())
+}
+
+/// What stands for an event's id when it has none of its own.
+fn key(post: &Post<'_>, index: Option<usize>) -> Option<String> {
+    let key = post.idempotency_key?;
+    Some(match index {
+        None => key.to_owned(),
+        Some(index) => format!("{key}/{index}"),
+    })
+}
+
+#[derive(Deserialize)]
+struct Native<'a> {
+    id: Option<String>,
+    #[serde(rename = "type")]
+    kind: String,
+    title: Option<String>,
+    body: Option<String>,
+    url: Option<String>,
+    project: Option<String>,
+    subject: Option<String>,
+    time: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+fn native(bytes: &Bytes, key: Option<String>, around: &Surroundings<'_>) -> Result<Event, BadInput> {
+    let native: Native<'_> = parse(bytes)?;
+    let kind = event_type(native.kind)?;
+    let id = match native.id.or(key) {
+        Some(id) => checked_id(id)?,
+        None => (around.new_id)(),
+    };
+    let data = object(native.data)?;
+    Ok(Event {
+        id,
+        source: String::new(),
+        title: native.title.unwrap_or_else(|| title_of(&kind)),
+        body: native.body.unwrap_or_default(),
+        url: link(native.url, around)?,
+        project: native.project,
+        subject: native.subject.or_else(|| subject_of(&data)),
+        occurred_at: time(native.time.as_deref(), around.now)?,
+        received_at: around.now,
+        kind,
+        data,
+        payload: bytes.clone(),
+    })
+}
+
+/// Reads JSON, telling bad syntax from bad content, and naming the member that is wrong.
+pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadInput> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let wrong = |place: String, error: &serde_json::Error| {
+        let syntax = matches!(
+            error.classify(),
+            serde_json::error::Category::Syntax | serde_json::error::Category::Eof
+        );
+        if syntax {
+            return BadInput {
+                kind: BadKind::Malformed,
+                code: "malformed_json",
+                message: format!("not valid JSON: {error}"),
+                hint: "check the body with a JSON tool; text is UTF-8".to_owned(),
+                index: None,
+            };
+        }
+        let place = if place == "." { String::new() } else { format!("`{place}`: ") };
+        BadInput::invalid(
+            format!("{place}{error}"),
+            "an event is an object such as {\"type\": \"execution_completed\", \"title\": \"…\", \"body\": \"…\", \"data\": {}}; `type` is required",
+        )
+    };
+    let value = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| wrong(error.path().to_string(), error.inner()))?;
+    deserializer
+        .end()
+        .map_err(|error| wrong(".".to_owned(), &error))?;
+    Ok(value)
+}
+
+pub(super) fn event_type(kind: String) -> Result<EventType, BadInput> {
+    let kind = EventType::new(kind)
+        .map_err(|error| BadInput::invalid(format!("`type` {error}"), "use a name such as execution_completed"))?;
+    if kind.is_reserved() {
+        return Err(BadInput::invalid(
+            format!("the type `{kind}` is Herald's own"),
+            "types that begin with `herald.` tell of Herald itself; choose another",
+        ));
+    }
+    Ok(kind)
+}
+
+pub(super) fn checked_id(id: String) -> Result<String, BadInput> {
+    if id.is_empty() || id.len() > 255 || id.chars().any(char::is_control) {
+        return Err(BadInput::invalid(
+            "the id is empty, longer than 255 bytes, or has control characters in it",
+            "use an id that is unique to this event, a UUID for example",
+        ));
+    }
+    Ok(id)
+}
+
+pub(super) fn time(time: Option<&str>, now: Millis) -> Result<Millis, BadInput> {
+    let Some(time) = time else { return Ok(now) };
+    time.parse::<jiff::Timestamp>()
+        .ok()
+        .and_then(|time| Millis::try_from(time.as_millisecond()).ok())
+        .ok_or_else(|| {
+            BadInput::invalid(
+                format!("`time` is not a time since 1970 by RFC 3339: {time:?}"),
+                "write it as 2021-04-21T12:58:18.119Z",
+            )
+        })
+}
+
+/// An absolute http(s) link; a relative one needs to know the application's address.
+pub(super) fn link(url: Option<String>, around: &Surroundings<'_>) -> Result<Option<String>, BadInput> {
+    let Some(text) = url.filter(|url| !url.is_empty()) else {
+        return Ok(None);
+    };
+    let url = match (Url::parse(&text), around.app_url) {
+        (Ok(url), _) => url,
+        (Err(url::ParseError::RelativeUrlWithoutBase), Some(base)) => base
+            .join(&text)
+            .map_err(|error| BadInput::invalid(format!("`url`: {error}"), "send an absolute URL"))?,
+        (Err(url::ParseError::RelativeUrlWithoutBase), None) => {
+            tracing::warn!("an event has a relative URL, which messages leave out; set `server.app_url` to resolve it");
+            return Ok(None);
+        }
+        (Err(error), _) => {
+            return Err(BadInput::invalid(format!("`url`: {error}"), "send an absolute URL"));
+        }
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(BadInput::invalid(
+            format!("`url` has the scheme `{}`", url.scheme()),
+            "links are http or https",
+        ));
+    }
+    Ok(Some(url.into()))
+}
+
+/// An event's data is an object; nothing is an empty one.
+pub(super) fn object(data: Option<&RawValue>) -> Result<Box<RawValue>, BadInput> {
+    match data.map(RawValue::get) {
+        None | Some("null") => Ok(empty_object()),
+        Some(text) if text.starts_with('{') => Ok(data.map_or_else(empty_object, ToOwned::to_owned)),
+        Some(_) => Err(BadInput::invalid(
+            "`data` is not an object",
+            "put the value under a name: {\"data\": {\"value\": …}}",
+        )),
+    }
+}
+
+fn empty_object() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).unwrap_or_default()
+}
+
+/// `execution_completed` → `Execution completed`.
+pub(super) fn title_of(kind: &EventType) -> String {
+    let words = kind.as_str().replace(['_', '-'], " ");
+    let mut letters = words.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => words,
+    }
+}
+
+/// The most specific thing that the data names by an id: `execution-id`, `valohai.execution-id`, `execution_id`.
+pub(super) fn subject_of(data: &RawValue) -> Option<String> {
+    let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(data.get()).ok()?;
+    ["execution-id", "task-id", "pipeline-id", "deployment-id"]
+        .iter()
+        .find_map(|wanted| {
+            members.iter().find_map(|(name, value)| {
+                let last = name.rsplit('.').next().unwrap_or(name);
+                (last.replace('_', "-") == *wanted).then(|| scalar(value)).flatten()
+            })
+        })
+}
+
+fn scalar(value: &RawValue) -> Option<String> {
+    match serde_json::from_str(value.get()).ok()? {
+        serde_json::Value::String(text) if !text.is_empty() => Some(text),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,251 @@
+//! One event's way: accept → store → due → render → send → interpret → settle.
+//!
+//! Knows the stages and their order; what each of them does is its own module's.
+
+mod accept;
+mod cloudevents;
+mod deliver;
+pub mod incoming;
+mod schedule;
+mod secrets;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use tokio::{sync::watch, task::JoinHandle};
+use url::Url;
+
+use crate::{
+    adapter::{CallThreads, Registry},
+    clock::Clock,
+    model::{Outcome, Policy, Route},
+    outbound::{BuildError, Client, Options},
+    store::{Store, StoreError},
+};
+use schedule::Lane;
+
+pub use accept::{NotAccepted, Receipt};
+pub use secrets::secret_pointers;
+
+/// What a config says about who gets what: replaced whole when the config changes.
+#[derive(Default)]
+pub struct Plan {
+    /// Which events go where.
+    pub routes: Vec<Route>,
+    /// By name.
+    pub channels: BTreeMap<String, Arc<Channel>>,
+    /// What relative event URLs are resolved against.
+    pub app_url: Option<Url>,
+}
+
+/// An adapter with settings and secrets, under a name.
+pub struct Channel {
+    /// The name.
+    pub name: String,
+    /// The adapter's name.
+    pub adapter: String,
+    /// The settings, secrets resolved.
+    pub settings: Arc<Value>,
+    /// JSON pointers of the settings that were given by reference: secrets, whatever the schema says of them.
+    pub references: Vec<String>,
+    /// Deliveries under way at once.
+    pub concurrency: usize,
+    /// One deadline over each exchange.
+    pub timeout: Duration,
+    /// When it is tried again.
+    pub policy: Policy,
+}
+
+/// What a pipeline works with.
+pub struct Parts {
+    /// Events and deliveries.
+    pub store: Store,
+    /// Adapters.
+    pub registry: Registry,
+    /// Where adapters run.
+    pub threads: CallThreads,
+    /// The way out.
+    pub client: Client,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// A cheap handle to the pipeline of a host.
+#[derive(Clone)]
+pub struct Pipeline(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    registry: Registry,
+    threads: CallThreads,
+    client: ArcSwap<Client>,
+    clock: Clock,
+    plan: ArcSwap<Plan>,
+    /// One a channel. Held for moments only, never over an await.
+    lanes: Mutex<BTreeMap<String, LaneHandle>>,
+    /// Counts settlements, for those who wait for one.
+    settled: watch::Sender<u64>,
+    /// Becomes true once: nothing new is begun.
+    stopping: watch::Sender<bool>,
+    totals: Totals,
+}
+
+struct LaneHandle {
+    lane: Arc<Lane>,
+    task: JoinHandle<()>,
+}
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct Totals {
+    accepted: AtomicU64,
+    attempts: [AtomicU64; 3],
+}
+
+impl Totals {
+    /// Events accepted, doubles not counted.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Attempts, by how they ended.
+    pub fn attempts(&self) -> [(Outcome, u64); 3] {
+        let [delivered, retry, rejected] = &self.attempts;
+        [
+            (Outcome::Delivered, delivered.load(Ordering::Relaxed)),
+            (Outcome::Retry, retry.load(Ordering::Relaxed)),
+            (Outcome::Rejected, rejected.load(Ordering::Relaxed)),
+        ]
+    }
+
+    fn count(&self, outcome: Outcome) {
+        let [delivered, retry, rejected] = &self.attempts;
+        let counter = match outcome {
+            Outcome::Delivered => delivered,
+            Outcome::Retry => retry,
+            Outcome::Rejected => rejected,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Pipeline {
+    /// Makes a pipeline without channels; [`Self::apply`] gives it some.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            store: parts.store,
+            registry: parts.registry,
+            threads: parts.threads,
+            client: ArcSwap::from_pointee(parts.client),
+            clock: parts.clock,
+            plan: ArcSwap::default(),
+            lanes: Mutex::default(),
+            settled: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+            totals: Totals::default(),
+        }))
+    }
+
+    /// Takes over a new plan, whole: what is under way goes on by the old one, what begins goes by the new one.
+    pub fn apply(&self, plan: Plan, outbound: Options) -> Result<(), BuildError> {
+        let plan = Arc::new(plan);
+        // Another client means other connections: the old ones are kept where they are as good.
+        if *self.0.client.load().options() != outbound {
+            self.0.client.store(Arc::new(Client::new(outbound)?));
+        }
+        self.0.plan.store(plan.clone());
+        let mut lanes = self.lanes();
+        lanes.retain(|name, handle| {
+            // A lane whose channel is gone sees that and ends.
+            handle.lane.wake();
+            plan.channels.contains_key(name) && !handle.task.is_finished()
+        });
+        for name in plan.channels.keys() {
+            lanes.entry(name.clone()).or_insert_with(|| {
+                let lane = Arc::new(Lane::new(name));
+                let task = tokio::spawn(schedule::run(self.0.clone(), lane.clone()));
+                LaneHandle { lane, task }
+            });
+        }
+        Ok(())
+    }
+
+    /// What the config says now.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.0.plan.load_full()
+    }
+
+    /// Lets a channel that was disabled deliver again; false when there is no such channel.
+    pub async fn enable(&self, channel: &str) -> Result<bool, StoreError> {
+        if !self.plan().channels.contains_key(channel) {
+            return Ok(false);
+        }
+        self.0.store.enable(channel.to_owned()).await?;
+        if let Some(handle) = self.lanes().get(channel) {
+            handle.lane.disable(false);
+        }
+        Ok(true)
+    }
+
+    /// Sees every settlement that comes after this call.
+    pub fn settlements(&self) -> watch::Receiver<u64> {
+        self.0.settled.subscribe()
+    }
+
+    /// Counts since the start.
+    pub fn totals(&self) -> &Totals {
+        &self.0.totals
+    }
+
+    /// The host's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The adapters.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// Begins nothing new, and gives what is under way until `grace` is over. What is not finished then stays pending:
+    /// true when all was finished.
+    pub async fn stop(&self, grace: Duration) -> bool {
+        self.0.stopping.send_replace(true);
+        let handles = std::mem::take(&mut *self.lanes());
+        let mut tasks: Vec<_> = handles.into_values().map(|handle| handle.task).collect();
+        let all = async {
+            for task in &mut tasks {
+                // A panic there has been reported by its own task.
+                let _ = task.await;
+            }
+        };
+        let finished = tokio::time::timeout(grace, all).await.is_ok();
+        for task in tasks {
+            task.abort();
+        }
+        finished
+    }
+
+    fn wake(&self, channel: &str) {
+        if let Some(handle) = self.lanes().get(channel) {
+            handle.lane.wake();
+        }
+    }
+
+    fn lanes(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, LaneHandle>> {
+        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

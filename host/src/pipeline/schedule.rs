@@ -1,0 +1,225 @@
+//! A lane for each channel: what is due is read in bounded windows and begun as far as the channel's concurrency allows,
+//! so that a receiver that hangs holds up nobody but itself.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    task::{Id, JoinSet},
+};
+
+use super::{Channel, Inner, deliver, secrets::Served};
+use crate::{
+    adapter::Adapter,
+    clock,
+    model::{DeliveryId, Millis},
+    store::{Job, StoreError},
+};
+
+/// How many deliveries a lane reads ahead.
+const WINDOW: usize = 64;
+/// How long a lane waits when the store can't be read or written.
+const STORE_TROUBLE: Duration = Duration::from_millis(500);
+
+/// What others know of a lane.
+pub(super) struct Lane {
+    pub name: String,
+    notify: Notify,
+    /// The service asked for quiet until then.
+    paused_until: AtomicU64,
+    /// The service will take nothing more, until somebody enables the channel.
+    disabled: AtomicBool,
+}
+
+impl Lane {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            notify: Notify::new(),
+            paused_until: AtomicU64::new(0),
+            disabled: AtomicBool::new(false),
+        }
+    }
+
+    /// The store knows it already, or is about to.
+    pub fn disable(&self, disabled: bool) {
+        self.disabled.store(disabled, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// There may be something to do.
+    pub fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Nothing is begun before.
+    pub fn pause(&self, until: Millis) {
+        self.paused_until.fetch_max(until, Ordering::Relaxed);
+    }
+}
+
+/// What a lane has in hand.
+#[derive(Default)]
+struct Hand {
+    ahead: VecDeque<Job>,
+    /// Each tells when its delivery is due again, if it is.
+    running: JoinSet<Option<Millis>>,
+    ids: Vec<(Id, DeliveryId)>,
+    /// When the store is to be asked again; none: when somebody wakes the lane.
+    next_due: Option<Millis>,
+    /// The store may know of more.
+    stale: bool,
+    /// Nothing can be begun; the log has been told why.
+    resting: bool,
+}
+
+/// Runs until the channel is gone or the host stops.
+pub(super) async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
+    let mut hand = Hand { stale: true, ..Hand::default() };
+    let mut served = None;
+    let mut stopping = inner.stopping.subscribe();
+    let mut adapters = inner.registry.changes();
+    while !*stopping.borrow_and_update() {
+        match inner.store.disabled().await {
+            Ok(disabled) => {
+                lane.disable(disabled.iter().any(|disabled| disabled.name == lane.name));
+                break;
+            }
+            Err(error) => trouble(&lane, &error).await,
+        }
+    }
+    while !*stopping.borrow_and_update() {
+        let Some(channel) = inner.plan.load().channels.get(&lane.name).cloned() else {
+            break;
+        };
+        adapters.borrow_and_update();
+        let adapter = inner.registry.get(&channel.adapter);
+        match begin(&inner, &lane, &channel, adapter, &mut served, &mut hand).await {
+            Ok(()) => wait(&inner, &lane, &mut hand, &mut stopping, &mut adapters).await,
+            Err(error) => trouble(&lane, &error).await,
+        }
+    }
+    // What is under way is finished; who stops the host bounds the time.
+    while hand.running.join_next().await.is_some() {}
+}
+
+async fn trouble(lane: &Lane, error: &StoreError) {
+    tracing::error!(channel = lane.name, %error, "cannot read what is due; trying again");
+    clock::pause(STORE_TROUBLE).await;
+}
+
+/// Begins what is due and there is room for.
+async fn begin(
+    inner: &Arc<Inner>,
+    lane: &Arc<Lane>,
+    channel: &Arc<Channel>,
+    adapter: Option<Arc<Adapter>>,
+    served: &mut Option<Arc<Served>>,
+    hand: &mut Hand,
+) -> Result<(), StoreError> {
+    let Some(adapter) = adapter else {
+        hand.rest(lane, &format!("there is no adapter `{}`", channel.adapter));
+        return Ok(());
+    };
+    if !served.as_ref().is_some_and(|served| served.is(channel, &adapter)) {
+        match Served::new(channel.clone(), adapter) {
+            Ok(new) => *served = Some(Arc::new(new)),
+            Err(error) => {
+                hand.rest(lane, &format!("its settings can't be used: {error}"));
+                return Ok(());
+            }
+        }
+    }
+    let Some(served) = served else { return Ok(()) };
+    if lane.disabled.load(Ordering::Relaxed) {
+        hand.rest(lane, "it is disabled; `herald channels enable` lets it deliver again");
+        return Ok(());
+    }
+    hand.resting = false;
+    let paused_until = lane.paused_until.load(Ordering::Relaxed);
+    if paused_until > inner.clock.now() {
+        hand.next_due = Some(paused_until);
+        return Ok(());
+    }
+    if hand.stale && hand.ahead.is_empty() {
+        hand.read(inner, lane).await?;
+    }
+    while hand.running.len() < channel.concurrency {
+        let Some(job) = hand.ahead.pop_front() else { break };
+        let id = job.delivery.id;
+        let task = hand.running.spawn(deliver::deliver(inner.clone(), lane.clone(), served.clone(), job));
+        hand.ids.push((task.id(), id));
+    }
+    Ok(())
+}
+
+async fn wait(
+    inner: &Arc<Inner>,
+    lane: &Lane,
+    hand: &mut Hand,
+    stopping: &mut watch::Receiver<bool>,
+    adapters: &mut watch::Receiver<u64>,
+) {
+    // With work at hand only a finished delivery makes room; a timer or a waking would only ask the store again.
+    let has_work = !hand.ahead.is_empty();
+    let due = hand.next_due;
+    let timer = async {
+        match due {
+            Some(at) => inner.clock.sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = lane.notify.notified() => hand.stale = true,
+        Some(ended) = hand.running.join_next_with_id() => hand.ended(ended),
+        () = timer, if !has_work || hand.running.is_empty() => hand.stale = true,
+        _ = stopping.changed() => {}
+        _ = adapters.changed() => hand.stale = true,
+    }
+}
+
+impl Hand {
+    /// Nothing can be begun; a waking changes that.
+    fn rest(&mut self, lane: &Lane, why: &str) {
+        if !std::mem::replace(&mut self.resting, true) {
+            tracing::warn!(channel = lane.name, "deliveries of this channel wait: {why}");
+        }
+        self.ahead.clear();
+        self.next_due = None;
+        self.stale = true;
+    }
+
+    /// Asks the store for what is due and not in hand.
+    async fn read(&mut self, inner: &Inner, lane: &Lane) -> Result<(), StoreError> {
+        let now = inner.clock.now();
+        let in_hand = self.ids.iter().map(|(_, id)| *id).collect();
+        let window = inner.store.due(&lane.name, now, in_hand, WINDOW).await?;
+        // A full window means more: it is asked for when this one is used up.
+        self.stale = window.next_due.is_some_and(|at| at <= now);
+        self.next_due = window.next_due.filter(|at| *at > now);
+        self.ahead.extend(window.jobs);
+        Ok(())
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Option<Millis>), tokio::task::JoinError>) {
+        let id = match ended {
+            Ok((id, due)) => {
+                self.next_due = [self.next_due, due].into_iter().flatten().min();
+                id
+            }
+            Err(error) => {
+                tracing::error!(%error, "a delivery's task ended in the middle; it will be tried again");
+                self.stale = true;
+                error.id()
+            }
+        };
+        self.ids.retain(|(running, _)| *running != id);
+    }
+}

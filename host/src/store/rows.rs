@@ -1,0 +1,79 @@
+//! Between rows and the model's types.
+
+use bytes::Bytes;
+use rusqlite::{Row, types::Type};
+use serde_json::value::RawValue;
+
+use crate::model::{Delivery, DeliveryId, Event, EventType, FailReason, Millis, State};
+
+/// The columns that [`event`] reads, from `e`.
+pub(super) const EVENT: &str = "e.id, e.source, e.type, e.title, e.body, e.url, e.project, e.subject, e.occurred_at, e.received_at, e.data, e.payload";
+/// The columns that [`delivery`] reads, from `d` and `e`.
+pub(super) const DELIVERY: &str =
+    "d.id, e.id, e.type, d.channel, d.state, d.reason, d.attempts, d.due_at, d.created_at, d.updated_at";
+
+pub(super) fn state_code(state: State) -> i64 {
+    match state {
+        State::Pending => 0,
+        State::Delivered => 1,
+        State::Failed => 2,
+        State::Cancelled => 3,
+    }
+}
+
+pub(super) fn state(code: i64) -> Option<State> {
+    [State::Pending, State::Delivered, State::Failed, State::Cancelled]
+        .into_iter()
+        .find(|state| state_code(*state) == code)
+}
+
+/// SQLite's integers are signed; a time beyond is as good as never.
+pub(super) fn to_i64(at: Millis) -> i64 {
+    i64::try_from(at).unwrap_or(i64::MAX)
+}
+
+pub(super) fn to_millis(at: i64) -> Millis {
+    Millis::try_from(at).unwrap_or_default()
+}
+
+fn damaged(column: usize, what: impl std::fmt::Display) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what.to_string().into())
+}
+
+/// Reads the columns of [`DELIVERY`], which begin at `at`.
+pub(super) fn delivery(row: &Row<'_>, at: usize) -> rusqlite::Result<Delivery> {
+    let code: i64 = row.get(at + 4)?;
+    let reason: Option<String> = row.get(at + 5)?;
+    Ok(Delivery {
+        id: DeliveryId::from_bytes(row.get(at)?),
+        event: row.get(at + 1)?,
+        kind: row.get(at + 2)?,
+        channel: row.get(at + 3)?,
+        state: state(code).ok_or_else(|| damaged(at + 4, "an unknown state"))?,
+        reason: reason.as_deref().and_then(FailReason::from_name),
+        attempts: row.get(at + 6)?,
+        due_at: to_millis(row.get(at + 7)?),
+        created_at: to_millis(row.get(at + 8)?),
+        updated_at: to_millis(row.get(at + 9)?),
+    })
+}
+
+/// Reads the columns of [`EVENT`], which begin at `at`.
+pub(super) fn event(row: &Row<'_>, at: usize) -> rusqlite::Result<Event> {
+    let kind: String = row.get(at + 2)?;
+    let data: String = row.get(at + 10)?;
+    Ok(Event {
+        id: row.get(at)?,
+        source: row.get(at + 1)?,
+        kind: EventType::new(kind).map_err(|error| damaged(at + 2, error))?,
+        title: row.get(at + 3)?,
+        body: row.get(at + 4)?,
+        url: row.get(at + 5)?,
+        project: row.get(at + 6)?,
+        subject: row.get(at + 7)?,
+        occurred_at: to_millis(row.get(at + 8)?),
+        received_at: to_millis(row.get(at + 9)?),
+        data: RawValue::from_string(data).map_err(|error| damaged(at + 10, error))?,
+        payload: Bytes::from(row.get::<_, Vec<u8>>(at + 11)?),
+    })
+}

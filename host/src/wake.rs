@@ -1,0 +1,85 @@
+//! Waking on changes in a folder. The notifications only wake: who is woken compares what is there with what it has.
+
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+/// Notifications of one folder, folded into one waking.
+pub struct Wake {
+    folder: PathBuf,
+    sender: Sender<()>,
+    receiver: Receiver<()>,
+    /// The watcher and the folder's inode: a folder made anew needs another watch.
+    watching: Option<(RecommendedWatcher, u64)>,
+}
+
+impl Wake {
+    /// Watches the folder, from now on or from when it exists.
+    pub fn new(folder: &Path) -> Self {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let mut wake = Self {
+            folder: folder.to_owned(),
+            sender,
+            receiver,
+            watching: None,
+        };
+        wake.renew();
+        wake
+    }
+
+    /// Wakes the waiter from elsewhere; when all of these are gone, nothing is changed.
+    pub fn waker(&self) -> Sender<()> {
+        self.sender.clone()
+    }
+
+    /// Returns after a notification, or after the time.
+    pub fn wait(&mut self, longest: Duration) {
+        self.renew();
+        // Disconnected can't be: `self` holds a sender.
+        if let Err(RecvTimeoutError::Disconnected) = self.receiver.recv_timeout(longest) {
+            thread::sleep(longest);
+        }
+    }
+
+    fn renew(&mut self) {
+        let inode = inode(&self.folder);
+        if self.watching.as_ref().map(|(_, inode)| *inode) == inode {
+            return;
+        }
+        self.watching = inode.and_then(|inode| {
+            let sender = self.sender.clone();
+            let wake = move |event: notify::Result<notify::Event>| {
+                // Our own reading of a file is not news. A full channel means that a waking is already under way.
+                if !event.is_ok_and(|event| event.kind.is_access() && !is_close_write(&event)) {
+                    let _ = sender.try_send(());
+                }
+            };
+            let mut watcher = notify::recommended_watcher(wake).ok()?;
+            match watcher.watch(&self.folder, RecursiveMode::NonRecursive) {
+                Ok(()) => Some((watcher, inode)),
+                Err(error) => {
+                    tracing::warn!(folder = %self.folder.display(), %error, "no file notifications: changes are seen at the next look");
+                    None
+                }
+            }
+        });
+    }
+}
+
+fn is_close_write(event: &notify::Event) -> bool {
+    use notify::event::{AccessKind, AccessMode, EventKind};
+    event.kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
+}
+
+fn inode(folder: &Path) -> Option<u64> {
+    let metadata = std::fs::metadata(folder).ok()?;
+    #[cfg(unix)]
+    return Some(std::os::unix::fs::MetadataExt::ino(&metadata));
+    #[cfg(not(unix))]
+    Some(u64::from(metadata.is_dir()))
+}

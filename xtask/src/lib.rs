@@ -1,0 +1,15 @@
+//! Developer commands: `cargo xtask`. They build the adapters and run every check, and install what that needs.
+//!
+//! - [`prebuilt`]: the built adapters and their manifest; the host's tests use it too.
+//! - [`compiler`]: a compiler for guests, the user's or Debian's.
+//! - [`adapters`]: `cargo xtask adapters`.
+//! - [`suite`]: `cargo xtask test`.
+//! - [`tools`]: what is installed, and how.
+//! - [`process`]: running commands.
+
+pub mod adapters;
+pub mod compiler;
+pub mod prebuilt;
+pub mod process;
+pub mod suite;
+pub mod tools;

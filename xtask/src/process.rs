@@ -1,0 +1,62 @@
+//! Running commands, with errors that show the command.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The command as a person would type it.
+pub fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a command with its output where ours goes.
+pub fn run(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    let status = command.status().with_context(|| format!("can't start `{shown}`"))?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// Runs a command with its output where ours goes, and hands each line of its standard output to `see`.
+pub fn run_seeing(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()> {
+    let shown = shown(command);
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("can't start `{shown}`"))?;
+    let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+    for line in lines.into_iter().flatten() {
+        let line = line.with_context(|| format!("can't read the output of `{shown}`"))?;
+        writeln!(std::io::stdout(), "{line}").ok();
+        see(&line);
+    }
+    let status = child.wait().with_context(|| format!("can't wait for `{shown}`"))?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// What a command prints, if it can be run and succeeds.
+pub fn output(command: &mut Command) -> Option<String> {
+    let output = command.stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A command that knows nothing of the cargo that runs us: its variables would mislead another cargo or compiler.
+pub fn clean(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let kept = ["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name.as_ref())
+            || ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_"]
+                .iter()
+                .any(|start| name.starts_with(start));
+        if (name.starts_with("CARGO") && !kept) || name == "RUSTFLAGS" || name == "LD_LIBRARY_PATH" {
+            command.env_remove(name.as_ref());
+        }
+    }
+    command
+}

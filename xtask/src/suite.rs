@@ -1,0 +1,162 @@
+//! `cargo xtask test`: every check and test, from cheap to dear, up to the first failure. CI runs this and nothing else.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::adapters;
+use crate::compiler::target_dir;
+use crate::process::{run as run_command, run_seeing};
+use crate::tools::Tools;
+
+type Step = fn(&mut Suite) -> Result<()>;
+
+const STEPS: [(&str, Step); 7] = [
+    ("formatting", formatting),
+    ("lints", lints),
+    ("dependencies", dependencies),
+    ("tests of the host", host_tests),
+    ("tests of the adapters, native", adapter_tests),
+    ("prebuilt adapters", prebuilt),
+    ("the demo", demo),
+];
+
+struct Suite<'a> {
+    root: &'a Path,
+    online: bool,
+    tools: Tools,
+    passed: u64,
+    failed: u64,
+}
+
+/// Runs all steps.
+pub fn run(root: &Path, online: bool) -> Result<()> {
+    let mut suite = Suite { root, online, tools: Tools::default(), passed: 0, failed: 0 };
+    let begin = now();
+    let result = suite.steps();
+    println!("\n{} in {}", suite.tools.summary(), shown(begin.elapsed()));
+    println!("{} passed, {} failed", suite.passed, suite.failed);
+    result
+}
+
+impl Suite<'_> {
+    fn steps(&mut self) -> Result<()> {
+        for (index, (name, step)) in STEPS.iter().enumerate() {
+            println!("\n=== {} of {}: {name}", index + 1, STEPS.len());
+            let begin = now();
+            step(self).with_context(|| format!("step {} of {} ({name}) failed", index + 1, STEPS.len()))?;
+            println!("=== {name}: fine, {}", shown(begin.elapsed()));
+        }
+        Ok(())
+    }
+
+    fn cargo(&self) -> Command {
+        let mut command = Command::new("cargo");
+        command.current_dir(self.root);
+        command
+    }
+
+    /// Cargo in the adapters' workspace.
+    fn guest_cargo(&self) -> Command {
+        let mut command = self.cargo();
+        command.current_dir(self.root.join("adapters")).env("CARGO_TARGET_DIR", target_dir(self.root));
+        command
+    }
+
+    fn test(&mut self, command: &mut Command) -> Result<()> {
+        let (mut passed, mut failed) = (0, 0);
+        let result = run_seeing(command.args(["test", "--locked", "--workspace", "--no-fail-fast"]), |line| {
+            if let Some(counts) = counts(line) {
+                passed += counts.0;
+                failed += counts.1;
+            }
+        });
+        self.passed += passed;
+        self.failed += failed;
+        result
+    }
+}
+
+fn formatting(suite: &mut Suite) -> Result<()> {
+    suite.tools.rust_components(suite.root)?;
+    for mut cargo in [suite.cargo(), suite.guest_cargo()] {
+        run_command(cargo.args(["fmt", "--all", "--check"])).context("run `cargo fmt --all` in that folder")?;
+    }
+    Ok(())
+}
+
+fn lints(suite: &mut Suite) -> Result<()> {
+    for mut cargo in [suite.cargo(), suite.guest_cargo()] {
+        run_command(cargo.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
+fn dependencies(suite: &mut Suite) -> Result<()> {
+    let deny = suite.tools.cargo_deny(suite.root)?;
+    let mut checks = vec!["bans", "licenses", "sources"];
+    if suite.online {
+        checks.push("advisories");
+    } else {
+        println!("known vulnerabilities are looked for with --online only: their database is fetched");
+    }
+    for manifest in ["Cargo.toml", "adapters/Cargo.toml"] {
+        let mut command = Command::new(&deny);
+        command.current_dir(suite.root).args(["--locked", "--manifest-path", manifest, "check", "--config"]);
+        run_command(command.arg(suite.root.join("deny.toml")).arg("--hide-inclusion-graph").args(&checks))?;
+    }
+    Ok(())
+}
+
+fn host_tests(suite: &mut Suite) -> Result<()> {
+    let mut cargo = suite.cargo();
+    suite.test(&mut cargo)
+}
+
+fn adapter_tests(suite: &mut Suite) -> Result<()> {
+    let mut cargo = suite.guest_cargo();
+    suite.test(&mut cargo)
+}
+
+fn prebuilt(suite: &mut Suite) -> Result<()> {
+    adapters::check_with(suite.root, &mut suite.tools)
+}
+
+fn demo(suite: &mut Suite) -> Result<()> {
+    run_command(suite.cargo().args(["run", "--release", "--locked", "--", "demo", "--once"]))
+}
+
+/// Passed and failed, of a line like `test result: ok. 12 passed; 0 failed; …`.
+fn counts(line: &str) -> Option<(u64, u64)> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let mut numbers = counts.split("; ").map(|part| part.split(' ').next()?.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+/// For people to read; nothing is decided by it.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn shown(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counts;
+
+    #[test]
+    fn counts_are_read_from_cargos_lines() {
+        assert_eq!(counts("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured"), Some((12, 0)));
+        assert_eq!(counts("test result: FAILED. 3 passed; 2 failed; 0 ignored"), Some((3, 2)));
+        assert_eq!(counts("test result: odd"), None);
+        assert_eq!(counts("12 passed; 0 failed"), None);
+    }
+}

