@@ -70,7 +70,7 @@ impl Compiler {
         run(self.command(root).args(["fetch", "--quiet", "--locked"]))?;
         let package = format!("herald-adapter-{}", component.adapter);
         let mut build = self.command(root);
-        build.args(["build", "--quiet", "--release", "--locked", "--target", TARGET, "--package", &package]);
+        build.args(["build", "--release", "--locked", "--target", TARGET, "--package", &package]);
         if !component.features.is_empty() {
             build.arg("--features").arg(component.features.join(","));
         }

@@ -54,7 +54,11 @@ pub fn clean(program: impl AsRef<OsStr>) -> Command {
             || ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_"]
                 .iter()
                 .any(|start| name.starts_with(start));
-        if (name.starts_with("CARGO") && !kept) || name == "RUSTFLAGS" || name == "LD_LIBRARY_PATH" {
+        if (name.starts_with("CARGO") && !kept)
+            || name.starts_with("RUSTC")
+            || name == "RUSTFLAGS"
+            || name == "LD_LIBRARY_PATH"
+        {
             command.env_remove(name.as_ref());
         }
     }

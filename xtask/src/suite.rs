@@ -104,8 +104,8 @@ fn dependencies(suite: &mut Suite) -> Result<()> {
     }
     for manifest in ["Cargo.toml", "adapters/Cargo.toml"] {
         let mut command = Command::new(&deny);
-        command.current_dir(suite.root).args(["--locked", "--manifest-path", manifest, "check", "--config"]);
-        run_command(command.arg(suite.root.join("deny.toml")).arg("--hide-inclusion-graph").args(&checks))?;
+        command.current_dir(suite.root).args(["--locked", "--manifest-path", manifest, "--config", "deny.toml"]);
+        run_command(command.args(["check", "--hide-inclusion-graph"]).args(&checks))?;
     }
     Ok(())
 }

@@ -11,10 +11,11 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 
 /// Enough for a large event, its settings and the request made of them, several times over.
-const SIZE: usize = 768 * 1024;
+const SIZE: usize = if cfg!(test) { 16 } else { 768 } * 1024;
 
-#[global_allocator]
-static ARENA: Arena = Arena { memory: Memory(UnsafeCell::new([0; SIZE])), used: Cell::new(0) };
+#[cfg_attr(target_arch = "wasm32", global_allocator)]
+#[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only tests are native"))]
+static ARENA: Arena = Arena::new();
 
 struct Arena {
     memory: Memory,
@@ -29,6 +30,10 @@ struct Memory(UnsafeCell<[u8; SIZE]>);
 unsafe impl Sync for Arena {}
 
 impl Arena {
+    const fn new() -> Self {
+        Self { memory: Memory(UnsafeCell::new([0; SIZE])), used: Cell::new(0) }
+    }
+
     fn start(&self) -> *mut u8 {
         self.memory.0.get().cast()
     }
@@ -96,6 +101,94 @@ unsafe impl GlobalAlloc for Arena {
                 self.dealloc(block, layout);
             }
             moved
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(size: usize, align: usize) -> Layout {
+        Layout::from_size_align(size, align).unwrap()
+    }
+
+    #[test]
+    fn the_last_block_grows_where_it_is_and_is_given_back() {
+        let arena = Box::new(Arena::new());
+        // SAFETY: every block is used and freed with the layout that it has at the time.
+        unsafe {
+            let first = arena.alloc(layout(10, 1));
+            let second = arena.alloc(layout(8, 8));
+            assert_eq!(second.addr() % 8, 0);
+            let grown = arena.realloc(second, layout(8, 8), 100);
+            assert_eq!(grown, second);
+            let moved = arena.realloc(first, layout(10, 1), 20);
+            assert_ne!(moved, first);
+            arena.dealloc(moved, layout(20, 1));
+            assert_eq!(arena.alloc(layout(1, 1)), moved);
+            // Not the last: nothing comes of freeing it.
+            arena.dealloc(grown, layout(100, 8));
+            assert!(arena.alloc(layout(1, 1)) > moved);
+        }
+    }
+
+    #[test]
+    fn a_full_arena_leaves_the_rest_to_the_system() {
+        let arena = Box::new(Arena::new());
+        // SAFETY: as above.
+        unsafe {
+            let inside = arena.alloc(layout(SIZE - 8, 1));
+            let outside = arena.alloc(layout(9, 1));
+            assert!(arena.offset(inside).is_some() && arena.offset(outside).is_none());
+            outside.write_bytes(7, 9);
+            let outside = arena.realloc(outside, layout(9, 1), 4000);
+            assert_eq!(outside.add(8).read(), 7);
+            arena.dealloc(outside, layout(4000, 1));
+            let moved = arena.realloc(inside, layout(SIZE - 8, 1), SIZE + 1);
+            assert!(arena.offset(moved).is_none());
+            arena.dealloc(moved, layout(SIZE + 1, 1));
+            assert_eq!(arena.used.get(), 0);
+        }
+    }
+
+    #[test]
+    fn blocks_never_overlap() {
+        let arena = Box::new(Arena::new());
+        let mut blocks: Vec<(*mut u8, usize, u8)> = Vec::new();
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        for round in 0..20_000_u32 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let (choice, size) = (state % 3, usize::try_from(state >> 40).unwrap() % 300 + 1);
+            let tag = u8::try_from(round % 251).unwrap();
+            // SAFETY: as above; a block's bytes are written up to its size.
+            unsafe {
+                match blocks.len() {
+                    live if live > 50 || (choice == 0 && live > 0) => {
+                        let (block, size, tag) = blocks.swap_remove(usize::try_from(state >> 8).unwrap() % live);
+                        assert!((0..size).all(|at| block.add(at).read() == tag));
+                        arena.dealloc(block, layout(size, 4));
+                    }
+                    live if choice == 1 && live > 0 => {
+                        let (block, old, tag) = blocks.pop().unwrap();
+                        let block = arena.realloc(block, layout(old, 4), size);
+                        assert!((0..old.min(size)).all(|at| block.add(at).read() == tag));
+                        block.write_bytes(tag, size);
+                        blocks.push((block, size, tag));
+                    }
+                    _ => {
+                        let block = arena.alloc(layout(size, 4));
+                        block.write_bytes(tag, size);
+                        blocks.push((block, size, tag));
+                    }
+                }
+            }
+        }
+        for (block, size, _) in blocks {
+            // SAFETY: as above.
+            unsafe { arena.dealloc(block, layout(size, 4)) };
         }
     }
 }

@@ -52,7 +52,7 @@
 //! **Secrets.** Where a channel's setting is a secret, the adapter sees a random handle in its place. Use it like any
 //! other string (as the URL, in a header, in the body), but don't look into it: it isn't the value.
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", test))]
 mod arena;
 #[doc(hidden)]
 pub mod bindings;

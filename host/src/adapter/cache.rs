@@ -60,21 +60,21 @@ impl Cache {
     }
 
     /// Keeps the bytes of a version that was published, for a start that finds a broken file.
-    pub(super) fn keep_good(&self, name: &str, bytes: &[u8]) {
-        let path = self.good(name);
+    pub(super) fn keep_good(&self, file: &Path, bytes: &[u8]) {
+        let path = self.good(file);
         if let Err(error) = replace(&path, bytes) {
             tracing::warn!(path = %path.display(), %error, "could not keep a copy of a good adapter");
         }
     }
 
     /// The bytes of the last version that was published.
-    pub(super) fn last_good(&self, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.good(name)).ok()
+    pub(super) fn last_good(&self, file: &Path) -> Option<Vec<u8>> {
+        fs::read(self.good(file)).ok()
     }
 
     /// The file was removed on purpose.
-    pub(super) fn forget_good(&self, name: &str) {
-        let path = self.good(name);
+    pub(super) fn forget_good(&self, file: &Path) {
+        let path = self.good(file);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %path.display(), %error, "could not remove the copy of an adapter");
@@ -83,8 +83,12 @@ impl Cache {
         }
     }
 
-    fn good(&self, name: &str) -> PathBuf {
-        self.folder.join("good").join(format!("{name}.wasm"))
+    /// By the file's whole path: hosts with other adapters folders may share the cache.
+    fn good(&self, file: &Path) -> PathBuf {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let mut hasher = std::hash::DefaultHasher::new();
+        file.hash(&mut hasher);
+        self.folder.join("good").join(format!("{:016x}.wasm", hasher.finish()))
     }
 }
 

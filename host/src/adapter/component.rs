@@ -71,7 +71,7 @@ pub struct Adapter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct LoadError {
-    /// `engine`, `read`, `validate`, `imports`, `exports`, `describe`, `schema`, `settings` or `examples`.
+    /// `engine`, `read`, `validate`, `imports`, `exports`, `instantiate`, `describe`, `schema`, `settings` or `examples`.
     pub step: &'static str,
     /// For people.
     pub message: String,
@@ -121,12 +121,7 @@ impl Adapter {
             .instantiate_pre(&component)
             .map_err(|error| LoadError::new("imports", format!("{error:#}")))?;
         let has_replies = exports_named.iter().any(|name| name == REPLIES);
-        let exports = Exports::find(&pre, has_replies).map_err(|error| {
-            LoadError::new(
-                "exports",
-                format!("its exports do not have the types of the contract: {error:#}; rebuild it with this host's wit/channel.wit"),
-            )
-        })?;
+        let exports = Exports::find(&pre, has_replies).map_err(|error| wrong_types(&error.to_string()))?;
         let mut adapter = Self {
             name: name.into(),
             id: AdapterId {
@@ -158,6 +153,9 @@ impl Adapter {
 
     /// Asks the adapter what it is, under the limits of a call.
     fn learn(&mut self) -> Result<(), LoadError> {
+        self.call("instantiate", |store, instance| Ok(self.exports.check(store, instance)))
+            .map_err(|error| LoadError::new("instantiate", error.to_string()))?
+            .map_err(|error| wrong_types(&error.root_cause().to_string()))?;
         let description = self
             .call("describe", |store, instance| {
                 self.exports.describe(store, instance)
@@ -210,6 +208,13 @@ impl std::fmt::Debug for Adapter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Adapter").field("id", &self.id).finish_non_exhaustive()
     }
+}
+
+fn wrong_types(what: &str) -> LoadError {
+    LoadError::new(
+        "exports",
+        format!("its exports do not have the types of the contract: {what}; rebuild it with this host's wit/channel.wit"),
+    )
 }
 
 /// Says what the bytes are instead, where that can be seen from their head.

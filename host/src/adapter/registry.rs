@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -203,7 +203,7 @@ impl Registry {
             match sight {
                 Sight::Settled(found) => self.examine(&state, &found),
                 Sight::Moving(left) => again = Some(again.map_or(left, |a: Duration| a.min(left))),
-                Sight::Gone(name) => self.remove(&name),
+                Sight::Gone(name) => self.remove(&name, folder),
             }
         }
         again
@@ -241,7 +241,7 @@ impl Registry {
                     "adapter loaded"
                 );
                 if let Some(cache) = &self.0.options.cache {
-                    cache.keep_good(name, &bytes);
+                    cache.keep_good(&found.path, &bytes);
                 }
                 self.publish(name, Some(adapter));
             }
@@ -287,7 +287,7 @@ impl Registry {
 
     /// At a start there is no version in memory to go on with: the copy of the last good one serves.
     fn revive(&self, found: &Found) -> Option<Arc<Adapter>> {
-        let bytes = self.0.options.cache.as_ref()?.last_good(&found.name)?;
+        let bytes = self.0.options.cache.as_ref()?.last_good(&found.path)?;
         let origin = Origin::LastGood(found.path.clone());
         let adapter = Arc::new(self.load(&found.name, &bytes, origin).ok()?);
         self.change(|published| {
@@ -296,9 +296,9 @@ impl Registry {
         Some(adapter)
     }
 
-    fn remove(&self, name: &str) {
+    fn remove(&self, name: &str, folder: &Path) {
         if let Some(cache) = &self.0.options.cache {
-            cache.forget_good(name);
+            cache.forget_good(&folder.join(format!("{name}.wasm")));
         }
         let built_in = builtin::ALL
             .iter()

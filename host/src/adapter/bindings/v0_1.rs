@@ -56,6 +56,15 @@ impl Exports {
         self.replies.is_some()
     }
 
+    /// Whether the functions have the contract's types.
+    pub fn check(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<()> {
+        self.adapter.load(&mut *store, instance)?;
+        if let Some(replies) = &self.replies {
+            replies.load(&mut *store, instance)?;
+        }
+        Ok(())
+    }
+
     pub fn describe(
         &self,
         store: &mut Store<HostState>,

@@ -1,0 +1,161 @@
+//! Components made to order from WebAssembly text: no guest toolchain is needed, and they can misbehave.
+
+use std::{fmt::Write, path::Path};
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// What a function of the guest does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// What it should.
+    Well,
+    /// Executes `unreachable`.
+    Trap,
+    /// Never returns.
+    Spin,
+    /// Asks for more memory until it gets none, then traps.
+    Grow,
+}
+
+/// A guest whose render posts the event's id to a URL, with the guest's version in the header `x-version`.
+#[derive(Clone)]
+pub struct Guest {
+    pub version: String,
+    pub url: String,
+    pub schema: String,
+    pub hosts: Vec<String>,
+    pub describe: Act,
+    pub render: Act,
+    /// Bytes of junk in its data section.
+    pub ballast: usize,
+}
+
+impl Guest {
+    pub fn new(version: &str, url: &str) -> Self {
+        Self {
+            version: version.to_owned(),
+            url: url.to_owned(),
+            schema: r#"{"type":"object"}"#.to_owned(),
+            hosts: vec!["127.0.0.1".to_owned()],
+            describe: Act::Well,
+            render: Act::Well,
+            ballast: 0,
+        }
+    }
+
+    pub fn component(&self) -> Vec<u8> {
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap();
+        encode(&resolve, package, "channel", &self.wat())
+    }
+
+    /// Offsets below are the canonical ABI's, for the records of wit/channel.wit.
+    fn wat(&self) -> String {
+        let mut data = Data::new();
+        let title = data.text("Made to order");
+        let version = data.text(&self.version);
+        let summary = data.text("posts the id of the event");
+        let schema = data.text(&self.schema);
+        let hosts: Vec<_> = self.hosts.iter().map(|host| data.text(host)).collect();
+        let hosts = data.words(hosts.iter().flat_map(|(at, length)| [*at, *length]), self.hosts.len());
+        let described = [title, version, summary, schema, hosts];
+        let described = data.words(described.iter().flat_map(|(at, length)| [*at, *length]), 0).0;
+        let (post, url) = (data.text("POST"), data.text(&self.url));
+        let (name, value) = (data.text("x-version"), version);
+        let headers = data.words([name.0, name.1, value.0, value.1], 1);
+        // result<request, refusal>: ok, method, url, headers, body text (the event's id, put in below), no auth.
+        let request = [0, post.0, post.1, url.0, url.1, headers.0, headers.1, 1, 0, 0];
+        let rendered = data.words(request.into_iter().chain([0; 12]), 0).0;
+        data.text(&"x".repeat(self.ballast));
+        // The parameters lie in memory: the event's id is 56 bytes in, after the context.
+        let put_id = format!(
+            "(i32.store (i32.const {}) (i32.load offset=56 (local.get 0)))
+             (i32.store (i32.const {}) (i32.load offset=60 (local.get 0)))",
+            rendered + 32,
+            rendered + 36
+        );
+        format!(
+            r#"(module
+              (memory (export "memory") {pages})
+              (global $free (mut i32) (i32.const {free}))
+              (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (local $at i32)
+                (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+                (global.set $free (i32.add (local.get $at) (local.get 3)))
+                (local.get $at))
+              (func (export "herald:channel/adapter@0.1.0#describe") (result i32) {describe} (i32.const {described}))
+              (func (export "herald:channel/adapter@0.1.0#render") (param i32) (result i32)
+                {render} {put_id} (i32.const {rendered}))
+              {segments})"#,
+            pages = (data.end() as usize).div_ceil(65536) + 32,
+            free = data.end(),
+            describe = act(self.describe),
+            render = act(self.render),
+            segments = data.segments,
+        )
+    }
+}
+
+fn act(act: Act) -> &'static str {
+    match act {
+        Act::Well => "",
+        Act::Trap => "unreachable",
+        Act::Spin => "(loop $again (br $again)) unreachable",
+        Act::Grow => "(loop $again (br_if $again (i32.ge_s (memory.grow (i32.const 16)) (i32.const 0)))) unreachable",
+    }
+}
+
+/// A component of a world that is not ours.
+pub fn of_another_world(wit: &str, world: &str, wat: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("test.wit", wit).unwrap();
+    encode(&resolve, package, world, wat)
+}
+
+fn encode(resolve: &Resolve, package: wit_parser::PackageId, world: &str, wat: &str) -> Vec<u8> {
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    let mut module = wat::parse_str(wat).unwrap();
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();
+    let mut encoder = ComponentEncoder::default().validate(true).module(&module).unwrap();
+    encoder.encode().unwrap()
+}
+
+/// What the guest finds in its memory.
+struct Data {
+    segments: String,
+    end: u32,
+}
+
+impl Data {
+    fn new() -> Self {
+        Self { segments: String::new(), end: 1024 }
+    }
+
+    fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// Puts a text down: where, and how long.
+    fn text(&mut self, text: &str) -> (u32, u32) {
+        let length = u32::try_from(text.len()).unwrap();
+        (self.bytes(text.as_bytes()), length)
+    }
+
+    /// Puts words down: where, and a count to go with it.
+    fn words(&mut self, words: impl IntoIterator<Item = u32>, count: usize) -> (u32, u32) {
+        let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+        (self.bytes(&bytes), u32::try_from(count).unwrap())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> u32 {
+        let at = self.end.next_multiple_of(8);
+        let escaped = bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "\\{byte:02x}").unwrap();
+            text
+        });
+        writeln!(self.segments, "(data (i32.const {at}) \"{escaped}\")").unwrap();
+        self.end = at + u32::try_from(bytes.len()).unwrap();
+        at
+    }
+}
