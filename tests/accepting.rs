@@ -579,7 +579,7 @@ async fn what_is_not_there_is_answered_in_json_too() {
         ("/v1/events", 405, "method_not_allowed"),
         ("/v1/deliveries/dlv_01kb0c6zj3v5t8w2n4x7q9r1se", 404, "not_found"),
         ("/v1/deliveries/x", 400, "bad_query"),
-        ("/v1/deliveries/%FF", 400, "bad_query"),
+        ("/v1/deliveries/%FF", 400, "bad_path"),
         ("/v1/deliveries/dlv_01kb0c6zj3v5t8w2n4x7q9r1se?wait=soon", 400, "bad_query"),
         ("/v1/deliveries?state=lost", 400, "bad_query"),
         ("/v1/deliveries?limit=many", 400, "bad_query"),

@@ -4,6 +4,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -89,8 +90,12 @@ fn from_headers(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Event, Bad
         let value: &RawValue = parse(&post.body)?;
         Some(Cow::Borrowed(value))
     } else {
-        let text = String::from_utf8_lossy(&post.body);
-        Some(Cow::Owned(raw(&json!({ "data": text }))?))
+        // As the structured form has it: text is text, bytes are base 64.
+        let wrapped = match std::str::from_utf8(&post.body) {
+            Ok(text) => json!({ "data": text }),
+            Err(_) => json!({ "data_base64": BASE64.encode(&post.body) }),
+        };
+        Some(Cow::Owned(raw(&wrapped)?))
     };
     Attributes { named, data }.into_event(post.body.clone(), around)
 }
