@@ -2,12 +2,11 @@
 
 use axum::{
     Json,
-    extract::Path,
     http::StatusCode,
 };
 use serde_json::{Value, json};
 
-use super::{Host, error::ApiError};
+use super::{Host, Segment, error::ApiError};
 
 const KNOWN: &str = "GET /v1/channels lists them; they are configured as [[channel]]";
 
@@ -50,7 +49,7 @@ pub(super) async fn list(Host(pipeline): Host) -> Result<Json<Value>, ApiError> 
 /// Sends a test event the way that every event goes; the answer names its delivery.
 pub(super) async fn test(
     Host(pipeline): Host,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     match pipeline.test(&name).await? {
         Some(delivery) => Ok((StatusCode::ACCEPTED, Json(json!({ "delivery": delivery })))),
@@ -61,7 +60,7 @@ pub(super) async fn test(
 /// Lets a channel that was disabled deliver again.
 pub(super) async fn enable(
     Host(pipeline): Host,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<StatusCode, ApiError> {
     if pipeline.enable(&name).await? {
         Ok(StatusCode::NO_CONTENT)

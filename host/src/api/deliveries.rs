@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, Query, rejection::QueryRejection},
+    extract::{Query, rejection::QueryRejection},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Host, error::ApiError};
+use super::{Host, Segment, error::ApiError};
 use crate::{
     model::{DeliveryId, State},
     pipeline::Pipeline,
@@ -70,7 +70,7 @@ pub(super) struct ShowQuery {
 /// The delivery, its event, and every attempt with its exchanges.
 pub(super) async fn show(
     Host(pipeline): Host,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     query: Result<Query<ShowQuery>, QueryRejection>,
 ) -> Result<Json<Detail>, ApiError> {
     let Query(query) = understood(query, "wait, in seconds")?;

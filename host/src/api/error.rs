@@ -45,6 +45,10 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "bad_query", message, hint)
     }
 
+    pub fn bad_path(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_path", message, "ids and names in a path are percent-encoded UTF-8")
+    }
+
     pub fn no_such(what: &str, name: &str, hint: &str) -> Self {
         let message = format!("there is no {what} `{name}`");
         Self::new(StatusCode::NOT_FOUND, "not_found", message, hint)
