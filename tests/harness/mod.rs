@@ -2,6 +2,7 @@
 
 pub mod guests;
 mod host;
+pub mod process;
 mod receiver;
 
 use std::{future::Future, time::Duration};

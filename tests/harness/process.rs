@@ -1,0 +1,144 @@
+//! The program itself, as a child process: it is killed when the test lets go of it.
+
+use std::{path::Path, process::Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, Command},
+    sync::watch,
+};
+
+use super::within;
+
+/// Runs `herald` in a folder, with nothing of this process's environment that could matter.
+pub struct Program<'a> {
+    folder: &'a Path,
+    variables: Vec<(String, String)>,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// A host that is ready.
+pub struct Running {
+    child: Child,
+    /// Its log so far, and whether it has come to its end.
+    log: watch::Receiver<(Vec<String>, bool)>,
+    pub address: String,
+}
+
+impl<'a> Program<'a> {
+    pub fn new(folder: &'a Path) -> Self {
+        Self { folder, variables: Vec::new() }
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
+        command.args(arguments).current_dir(self.folder).kill_on_drop(true);
+        command.env_clear().env("HOME", self.folder).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HERALD_ADAPTERS__CACHE", super::host::shared_cache());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with(arguments, "").await
+    }
+
+    /// The same, with a text on its standard input.
+    pub async fn run_with(&self, arguments: &[&str], input: &str) -> Ended {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // A command that does not read its input has closed it.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        let output = within(&format!("herald {arguments:?} to end"), child.wait_with_output()).await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// What a command prints with `--json`, when all is well.
+    pub async fn json(&self, arguments: &[&str]) -> Value {
+        let ended = self.run(&[arguments, &["--json"]].concat()).await;
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+        ended.json()
+    }
+
+    /// Starts a host and waits until it says that it is ready.
+    pub async fn serve(&self, arguments: &[&str]) -> Running {
+        let mut child = self.command(&[&["serve"], arguments].concat()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, log) = watch::channel((Vec::new(), false));
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                sender.send_modify(|(log, _)| log.push(line));
+            }
+            sender.send_modify(|(_, ended)| *ended = true);
+        });
+        let mut running = Running { child, log, address: String::new() };
+        let ready = running.logged("ready").await;
+        let at = ready.find("127.0.0.1:").unwrap();
+        running.address = ready[at..].chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+        running
+    }
+}
+
+impl Ended {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// The lines of what it printed.
+    pub fn lines(&self) -> Vec<&str> {
+        self.out.lines().collect()
+    }
+}
+
+impl Running {
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits for a line of the log with this in it, and returns it.
+    pub async fn logged(&mut self, part: &str) -> String {
+        let find = |log: &[String]| log.iter().find(|line| line.contains(part)).cloned();
+        let came = self.log.wait_for(|(log, ended)| *ended || find(log).is_some());
+        let log = within(&format!("{part:?} in the log"), came).await.unwrap().0.clone();
+        find(&log).unwrap_or_else(|| panic!("the host ended without saying {part:?}: {log:#?}"))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        kill_process(id.unwrap(), signal).unwrap();
+    }
+
+    /// Waits for its end: the exit code, and all of its log.
+    pub async fn ended(mut self) -> (Option<i32>, Vec<String>) {
+        let status = within("the host to end", self.child.wait()).await.unwrap();
+        let log = within("the end of the log", self.log.wait_for(|(_, ended)| *ended)).await.unwrap().0.clone();
+        (status.code(), log)
+    }
+
+    /// Stops it as a supervisor does: nothing may go wrong.
+    pub async fn stop(self) -> Vec<String> {
+        self.signal(Signal::TERM);
+        let (code, log) = self.ended().await;
+        assert_eq!(code, Some(0), "{log:#?}");
+        log
+    }
+}
