@@ -40,8 +40,9 @@ impl Remote {
     /// Whether nothing answers there, which is no error for a command that can do without.
     pub fn is_absent(&self) -> bool {
         let request = self.http.get(self.at("/healthz"));
+        // Begun within the runtime: its timeout is a timer.
         self.runtime
-            .block_on(request.send())
+            .block_on(async { request.send().await })
             .is_err_and(|error| error.is_connect())
     }
 
