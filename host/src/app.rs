@@ -52,12 +52,16 @@ pub struct Origin {
 impl Origin {
     /// Reads and checks it, on the calling thread.
     pub fn load(&self) -> Result<Config, Problems> {
-        crate::config::load(&Sources {
+        crate::config::load(&self.sources())
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        Sources {
             file: self.file.clone(),
             env: self.env.clone(),
             flags: self.flags.clone(),
             variable: &crate::config::process_variable,
-        })
+        }
     }
 }
 

@@ -2,21 +2,32 @@
 
 use crate::{
     adapter::{Registry, SettingProblem},
-    config::{Channel, Config, Problem},
+    config::{Channel, Config, Problem, Problems},
     outbound::Secrets,
     pipeline::secret_pointers,
 };
 
-use super::plan;
+use super::{Origin, plan};
 
 const MISSING: &str = "there is no adapter";
 
 /// Everything that `herald check` tells: problems, then warnings.
-pub fn check(config: &Config) -> anyhow::Result<(Vec<Problem>, Vec<Problem>)> {
-    let registry = super::registry(config, Vec::new())?;
-    let mut warnings: Vec<Problem> = config.warnings.iter().cloned().collect();
-    warnings.extend(inline_secrets(config, &registry));
-    Ok((problems(config, &registry), warnings))
+pub fn check(origin: &Origin) -> anyhow::Result<(Problems, Problems)> {
+    let (config, found) = crate::config::examine(&origin.sources());
+    let Some(mut config) = config else {
+        return Ok((found, Problems::new(Vec::new())));
+    };
+    let registry = super::registry(&config, Vec::new())?;
+    // What a broken channel's adapter would say of the rest of it is no news.
+    config.channels.retain(|channel| {
+        let prefix = format!("channel.{}.", channel.name);
+        !found.iter().any(|problem| problem.key.starts_with(&prefix))
+    });
+    let warnings = config.warnings.iter().cloned().chain(inline_secrets(&config, &registry));
+    let warnings = Problems::new(warnings.collect());
+    let mut all = found.into_vec();
+    all.extend(problems(&config, &registry));
+    Ok((Problems::new(all), warnings))
 }
 
 /// Channels that would not work, and files that are no adapters.

@@ -5,15 +5,12 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::{args::Common, output};
-use crate::{app, config::Problems};
+use crate::app;
 
 pub(super) fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let origin = common.origin(Vec::new())?;
     let file = origin.file.clone();
-    let (problems, warnings) = match origin.load() {
-        Ok(config) => app::check(&config)?,
-        Err(problems) => (problems.into_vec(), Vec::new()),
-    };
+    let (problems, warnings) = app::check(&origin)?;
     let good = problems.is_empty();
     if common.json {
         output::json(&json!({ "ok": good, "file": file, "problems": problems, "warnings": warnings }))?;
@@ -25,7 +22,7 @@ pub(super) fn run(common: &Common) -> anyhow::Result<ExitCode> {
             let of = file.map_or("the defaults".to_owned(), |file| file.display().to_string());
             output::line(format!("{of}: good"))?;
         } else {
-            output::line(Problems::new(problems).to_string())?;
+            output::line(problems.to_string())?;
         }
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(2) })

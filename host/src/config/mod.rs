@@ -92,6 +92,15 @@ pub fn process_environment() -> Vec<(String, String)> {
 
 /// Reads and checks everything, and resolves the references, which may run commands: not for an async thread.
 pub fn load(sources: &Sources<'_>) -> Result<Config, Problems> {
+    match examine(sources) {
+        (Some(config), problems) if problems.is_empty() => Ok(config),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// The same for who looks for everything that is wrong: with problems in channels and routes, what there is apart from
+/// them. Such a config is not for running.
+pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     let base = sources.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     let mut found = channels::Found { base, variable: sources.variable, problems: Vec::new(), warnings: Vec::new() };
     let problems = &mut found.problems;
@@ -105,8 +114,9 @@ pub fn load(sources: &Sources<'_>) -> Result<Config, Problems> {
     let layers = layers::Layers { defaults: &defaults, file: &file, outside: &outside };
     let sections = schema::Sections::read(&layers, problems);
     let (channels, routes) = found.channels_and_routes(&file);
-    let (Some(sections), []) = (sections, found.problems.as_slice()) else {
-        return Err(Problems::new(found.problems));
+    let problems = Problems::new(found.problems);
+    let Some(sections) = sections else {
+        return (None, problems);
     };
     let mut config = Config {
         server: sections.server,
@@ -119,7 +129,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Config, Problems> {
         warnings: Problems::new(found.warnings),
     };
     config.place(base, sources.variable);
-    Ok(config)
+    (Some(config), problems)
 }
 
 /// Only `[server]`, for who wants to find a running host: channels are not read and their references not resolved.

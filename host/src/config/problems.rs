@@ -95,6 +95,11 @@ impl Problems {
         self.0.iter()
     }
 
+    /// Nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The bare list.
     pub fn into_vec(self) -> Vec<Problem> {
         self.0
