@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod accepting;
+mod cli;
+mod config_reload;
 mod delivering;
 mod golden;
 mod harness;

@@ -163,11 +163,11 @@ impl Pipeline {
         }
         self.0.plan.store(plan.clone());
         let mut lanes = self.lanes();
-        lanes.retain(|name, handle| {
-            // A lane whose channel is gone sees that and ends.
+        // A lane that is over has panicked: it is made anew. One whose channel is gone stays, for what it has in hand.
+        lanes.retain(|_, handle| !handle.task.is_finished());
+        for handle in lanes.values() {
             handle.lane.wake();
-            plan.channels.contains_key(name) && !handle.task.is_finished()
-        });
+        }
         for name in plan.channels.keys() {
             lanes.entry(name.clone()).or_insert_with(|| {
                 let lane = Arc::new(Lane::new(name));

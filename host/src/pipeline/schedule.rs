@@ -80,7 +80,8 @@ struct Hand {
     resting: bool,
 }
 
-/// Runs until the channel is gone or the host stops.
+/// Runs until the host stops. While its channel is gone it finishes what is under way and begins nothing: should the channel
+/// come back meanwhile, it knows what it has in hand, and nothing is sent twice.
 pub(super) async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
     let mut hand = Hand { stale: true, ..Hand::default() };
     let mut served = None;
@@ -96,12 +97,17 @@ pub(super) async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
         }
     }
     while !*stopping.borrow_and_update() {
-        let Some(channel) = inner.plan.load().channels.get(&lane.name).cloned() else {
-            break;
-        };
         adapters.borrow_and_update();
-        let adapter = inner.registry.get(&channel.adapter);
-        match begin(&inner, &lane, &channel, adapter, &mut served, &mut hand).await {
+        let channel = inner.plan.load().channels.get(&lane.name).cloned();
+        let begun = if let Some(channel) = channel {
+            let adapter = inner.registry.get(&channel.adapter);
+            begin(&inner, &lane, &channel, adapter, &mut served, &mut hand).await
+        } else {
+            served = None;
+            hand.put_down();
+            Ok(())
+        };
+        match begun {
             Ok(()) => wait(&inner, &lane, &mut hand, &mut stopping, &mut adapters).await,
             Err(error) => trouble(&lane, &error).await,
         }
@@ -191,6 +197,11 @@ impl Hand {
         if !std::mem::replace(&mut self.resting, true) {
             tracing::warn!(channel = lane.name, "deliveries of this channel wait: {why}");
         }
+        self.put_down();
+    }
+
+    /// Forgets what it has read ahead; the store knows it.
+    fn put_down(&mut self) {
         self.ahead.clear();
         self.next_due = None;
         self.stale = true;
