@@ -1,3 +1,5 @@
+//! The client against servers on loopback that do what no good server does.
+
 #![allow(clippy::unwrap_used)]
 
 use std::{future::Future, time::Duration};

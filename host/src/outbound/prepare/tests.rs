@@ -1,3 +1,5 @@
+//! What goes out and what is kept of it, for requests with secrets in all their places.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! What is found and hidden in texts that come back.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::borrow::Cow;

@@ -1,3 +1,5 @@
+//! Handles in the place of secrets.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use serde_json::json;
