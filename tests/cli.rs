@@ -483,6 +483,27 @@ async fn a_store_belongs_to_one_host_and_a_port_to_one_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_reads_the_config_and_its_secrets_again() {
+    let receiver = Receiver::start().await;
+    let setup = webhook(&receiver);
+    let token = setup.folder.path().join("token");
+    fs::write(&token, "old").unwrap();
+    let config = fs::read_to_string(setup.config()).unwrap();
+    let headers = "headers = { authorization = { file = \"token\" } }\n[[route]]";
+    fs::write(setup.config(), config.replace("[[route]]", headers)).unwrap();
+    let program = program(&setup);
+    let mut host = program.serve(&[]).await;
+    program.json(&["channels", "test", "c", "--url", &host.url()]).await;
+    fs::write(&token, "new").unwrap();
+    host.signal(Signal::HUP);
+    host.logged("the changed config is in use").await;
+    program.json(&["channels", "test", "c", "--url", &host.url()]).await;
+    let sent: Vec<_> = receiver.received().iter().map(|one| one.header("authorization").to_owned()).collect();
+    assert_eq!(sent, ["old", "new"]);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_json_log_has_an_object_on_every_line() {
     let receiver = Receiver::start().await;
     receiver.reply(Reply::new(500, "two\nlines"));
