@@ -54,8 +54,8 @@ impl Source {
         let is_test = |line: &str| line.starts_with("#[cfg(") && line.contains("test");
         let lines: Vec<_> = self.text.lines().collect();
         let end = lines.iter().position(|line| is_test(line)).unwrap_or(lines.len());
-        let mut next = lines.iter().skip(end + 1).take(2);
-        assert!(end == lines.len() || next.any(|line| line.contains("mod tests")), "{}: tests stand last", self.path);
+        let last = end == lines.len() || lines.iter().skip(end + 1).take(2).any(|line| line.contains("mod tests"));
+        assert!(last, "{}: tests stand last", self.path);
         let code = lines[..end].iter().filter(|line| !line.trim_start().starts_with("//"));
         code.copied().collect::<Vec<_>>().join("\n")
     }
@@ -89,8 +89,7 @@ impl Source {
 
 fn sources() -> Vec<Source> {
     fn walk(folder: &Path, root: &Path, found: &mut Vec<Source>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 walk(&path, root, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -141,8 +140,7 @@ fn every_module_says_what_it_is_for_and_is_short() {
         }
         let lines = source.text.lines().count();
         let listed = LONGER.iter().find(|(path, ..)| *path == source.path);
-        let most = listed.map_or(LONGEST, |(_, most, _)| *most);
-        if lines > most {
+        if lines > listed.map_or(LONGEST, |(_, most, _)| *most) {
             wrong.push(format!("{}: {lines} lines: is there a second thing in it?", source.path));
         } else if listed.is_some() && lines <= LONGEST {
             wrong.push(format!("{}: {lines} lines: it need not be listed any more", source.path));
