@@ -632,12 +632,14 @@ async fn health_and_metrics_tell_how_it_stands() {
 #[tokio::test(flavor = "multi_thread")]
 async fn health_is_answered_before_the_host_is_ready() {
     let setup = Setup::new("");
-    // An adapter that takes all of its second to be refused keeps the host from being ready.
+    // An adapter that takes all of its time to be refused keeps the host from being ready.
     let slow = Guest { describe: Act::Spin, ..Guest::new("1", "http://127.0.0.1") };
     std::fs::write(setup.adapters().join("slow.wasm"), slow.component()).unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = std::fs::read_to_string(setup.config()).unwrap();
-    std::fs::write(setup.config(), config.replace("127.0.0.1:0", &address.to_string())).unwrap();
+    let slowly = "[adapters]\ncall_timeout = \"3s\"";
+    let config = config.replace("127.0.0.1:0", &address.to_string()).replace("[adapters]", slowly);
+    std::fs::write(setup.config(), config).unwrap();
     let starting = async {
         while TcpStream::connect(address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;

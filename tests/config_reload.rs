@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use herald::model::State;
+use herald::{clock::Clock, model::State};
 use serde_json::{Value, json};
 
 use crate::harness::{Receiver, Reply, Setup, TestHost, within};
@@ -79,14 +79,15 @@ async fn a_good_change_is_applied_whole_without_a_restart() {
 async fn a_removed_channel_keeps_what_is_pending_and_delivers_it_when_it_comes_back() {
     let receiver = Receiver::start().await;
     let both = [channel("a", &receiver.url("/a")), channel("b", &receiver.url("/b"))].concat();
-    let setup = Setup::new(&both);
+    let setup = Setup::new(&both).clock(Clock::manual(1_700_000_000_000));
     let host = setup.start().await;
-    // What `a` has to do is put off: its receiver asks for two seconds.
-    receiver.reply(Reply::new(503, "").header("retry-after", "2"));
+    // What `a` has to do is put off: its receiver asks for a minute.
+    receiver.reply(Reply::new(503, "").header("retry-after", "60"));
     host.app.pipeline().test("a").await.unwrap();
     host.until("the first attempt", |all| all.iter().all(|one| one.delivery.attempts == 1)).await;
     setup.write_config(&channel("b", &receiver.url("/b")));
     until("the removal", async || channels(&host) == ["b"]).await;
+    setup.clock.advance(Duration::from_secs(61));
     assert_eq!(deliveries_of(&host, "1").await, 1, "nothing new goes to `a`");
     host.until("the delivery on `b`", |all| all.iter().any(|one| one.delivery.state == State::Delivered)).await;
     let pending = |all: &[herald::store::Listed]| {
@@ -232,7 +233,7 @@ async fn a_schedule_that_changes_holds_for_the_next_attempt() {
     let receiver = Receiver::start().await;
     let a = channel("a", &receiver.url("/a"));
     let setup = Setup::new(&format!("[delivery]\nschedule = [\"30 days\"]\njitter = 0\n{a}"))
-        .clock(herald::clock::Clock::manual(1_700_000_000_000));
+        .clock(Clock::manual(1_700_000_000_000));
     let host = setup.start().await;
     receiver.reply(Reply::new(500, ""));
     receiver.reply(Reply::new(500, ""));
