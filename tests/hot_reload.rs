@@ -204,10 +204,8 @@ async fn an_adapter_that_traps_or_spins_in_describe_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_a_live_channel_fails_is_refused_until_the_channel_fits() {
     let bench = bench().await;
-    let picky = Guest {
-        schema: r#"{"type":"object","properties":{"size":{"type":"string"}}}"#.to_owned(),
-        ..bench.guest("2")
-    };
+    let picky =
+        Guest { schema: r#"{"type":"object","properties":{"size":{"type":"string"}}}"#.to_owned(), ..bench.guest("2") };
     let reason = bench.refused(&picky.component()).await;
     assert!(reason.contains("channel `c` would not work with version 2: setting `/size`"), "{reason}");
     bench.setup.write_config(&GUEST.replace("size = 3", "size = \"three\""));

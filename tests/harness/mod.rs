@@ -6,7 +6,7 @@ mod receiver;
 
 use std::{future::Future, time::Duration};
 
-pub use host::{Setup, TestHost};
+pub use host::{Setup, TestHost, seconds};
 pub use receiver::{Receiver, Reply};
 
 /// Nothing in a test takes that long unless it hangs.

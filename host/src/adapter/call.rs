@@ -30,14 +30,8 @@ impl std::error::Error for CallError {}
 
 impl Adapter {
     /// Turns an event into a request.
-    pub fn render(
-        &self,
-        context: &Context,
-        event: &Event,
-    ) -> Result<Result<Request, Refusal>, CallError> {
-        self.call("render", |store, instance| {
-            self.exports.render(store, instance, context, event)
-        })
+    pub fn render(&self, context: &Context, event: &Event) -> Result<Result<Request, Refusal>, CallError> {
+        self.call("render", |store, instance| self.exports.render(store, instance, context, event))
     }
 
     /// Says what a response means; `None` when this adapter leaves that to the host.
@@ -52,8 +46,7 @@ impl Adapter {
             return Ok(None);
         }
         self.call("interpret", |store, instance| {
-            self.exports
-                .interpret(store, instance, context, event, state, response)
+            self.exports.interpret(store, instance, context, event, state, response)
         })
     }
 
@@ -64,17 +57,11 @@ impl Adapter {
         call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let mut store = self.sandbox.store(&self.name);
-        let result = self
-            .pre
-            .instantiate(&mut store)
-            .and_then(|instance| call(&mut store, &instance));
+        let result = self.pre.instantiate(&mut store).and_then(|instance| call(&mut store, &instance));
         let state = store.data_mut();
         state.flush_output();
         self.note_growth(state.grew);
-        result.map_err(|error| CallError {
-            function,
-            message: explain(&error, state, self.sandbox.limits.time),
-        })
+        result.map_err(|error| CallError { function, message: explain(&error, state, self.sandbox.limits.time) })
     }
 
     /// What an instantiation alone costs; for the benchmarks.
@@ -126,9 +113,7 @@ impl CallThreads {
         let (sender, receiver) = crossbeam_channel::unbounded::<Job>();
         for _ in 0..threads {
             let receiver = receiver.clone();
-            thread::Builder::new()
-                .name("adapter-call".to_owned())
-                .spawn(move || receiver.iter().for_each(run))?;
+            thread::Builder::new().name("adapter-call".to_owned()).spawn(move || receiver.iter().for_each(run))?;
         }
         Ok(Self(sender))
     }
@@ -141,8 +126,7 @@ impl CallThreads {
         event: &Arc<Event>,
     ) -> Result<Result<Request, Refusal>, CallError> {
         let (adapter, context, event) = (adapter.clone(), context.clone(), event.clone());
-        self.run("render", move || adapter.render(&context, &event))
-            .await
+        self.run("render", move || adapter.render(&context, &event)).await
     }
 
     /// [`Adapter::interpret`] on one of these threads; on none when the adapter has no say.
@@ -158,10 +142,7 @@ impl CallThreads {
             return Ok(None);
         }
         let (adapter, context, event) = (adapter.clone(), context.clone(), event.clone());
-        self.run("interpret", move || {
-            adapter.interpret(&context, &event, &state, &response)
-        })
-        .await
+        self.run("interpret", move || adapter.interpret(&context, &event, &state, &response)).await
     }
 
     async fn run<R: Send + 'static>(
@@ -174,10 +155,7 @@ impl CallThreads {
             // Nobody waits any more when the host stops in the middle: the answer is not missed.
             let _ = sender.send(call());
         });
-        let lost = |_| CallError {
-            function,
-            message: "was not finished by the host".to_owned(),
-        };
+        let lost = |_| CallError { function, message: "was not finished by the host".to_owned() };
         if self.0.send(job).is_err() {
             return Err(lost(()));
         }

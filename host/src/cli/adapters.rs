@@ -77,7 +77,9 @@ fn inspect(common: &Common, file: &Path) -> anyhow::Result<ExitCode> {
         Ok(adapter) => adapter,
         Err(error) => {
             if common.json {
-                output::json(&json!({ "name": name, "digest": digest(&bytes), "step": error.step, "message": error.message }))?;
+                output::json(
+                    &json!({ "name": name, "digest": digest(&bytes), "step": error.step, "message": error.message }),
+                )?;
             } else {
                 output::line(output::harmless(&format!("{}: refused ({}): {error}", file.display(), error.step)))?;
             }

@@ -40,9 +40,7 @@ impl Remote {
     /// Whether nothing answers there, which is no error for a command that can do without.
     pub fn is_absent(&self) -> bool {
         let request = self.http.get(self.at("/healthz"));
-        self.runtime
-            .block_on(request.send())
-            .is_err_and(|error| error.is_connect())
+        self.runtime.block_on(request.send()).is_err_and(|error| error.is_connect())
     }
 
     fn at(&self, path: &str) -> String {
@@ -94,7 +92,8 @@ pub(super) fn client() -> anyhow::Result<reqwest::Client> {
 fn base(common: &Common) -> anyhow::Result<String> {
     let named = common.url.clone().or_else(|| config::process_variable("HERALD_URL"));
     if let Some(url) = named.filter(|url| !url.is_empty()) {
-        let url = url::Url::parse(&url).with_context(|| format!("`{url}` is not a URL such as http://127.0.0.1:7766"))?;
+        let url =
+            url::Url::parse(&url).with_context(|| format!("`{url}` is not a URL such as http://127.0.0.1:7766"))?;
         return Ok(url.as_str().trim_end_matches('/').to_owned());
     }
     let origin = common.origin(Vec::new())?;

@@ -20,15 +20,8 @@ pub struct Route {
 impl Route {
     /// Whether the event goes this way.
     pub fn matches(&self, event: &Event) -> bool {
-        let project = self
-            .project
-            .as_ref()
-            .is_none_or(|wanted| event.project.as_ref() == Some(wanted));
-        project
-            && self
-                .events
-                .iter()
-                .any(|pattern| pattern.matches(event.kind.as_str()))
+        let project = self.project.as_ref().is_none_or(|wanted| event.project.as_ref() == Some(wanted));
+        project && self.events.iter().any(|pattern| pattern.matches(event.kind.as_str()))
     }
 }
 
