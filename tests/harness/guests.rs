@@ -16,6 +16,8 @@ pub enum Act {
     Spin,
     /// Asks for more memory until it gets none, then traps.
     Grow,
+    /// Asks for one more page of memory, then does what it should.
+    GrowOnce,
 }
 
 /// A guest whose render posts the event's id to a URL, with the guest's version in the header `x-version`.
@@ -102,6 +104,7 @@ fn act(act: Act) -> &'static str {
         Act::Well => "",
         Act::Trap => "unreachable",
         Act::Spin => "(loop $again (br $again)) unreachable",
+        Act::GrowOnce => "(drop (memory.grow (i32.const 1)))",
         Act::Grow => "(loop $again (br_if $again (i32.ge_s (memory.grow (i32.const 16)) (i32.const 0)))) unreachable",
     }
 }
