@@ -40,7 +40,7 @@ async fn the_sample_goes_through_a_webhook_channel_unchanged_and_to_slack_nicely
     let received = receiver.wait_for(2).await;
     let hook = received.iter().find(|received| received.path == "/hook").unwrap();
     assert_eq!(hook.text(), SAMPLE);
-    assert_eq!(hook.header("content-type"), "application/json");
+    assert_eq!((hook.method.as_str(), hook.header("content-type")), ("POST", "application/json"));
     let message = received.iter().find(|received| received.path.starts_with("/services/")).unwrap();
     let title = "*<https://app.valohai.com/p/demo/cool-tensorflow/execution/0178f482-8686-fb28-8af1-3d36af38079d/|\
                  Execution finished: demo/cool-tensorflow/#736 (completed)>*";

@@ -111,7 +111,7 @@ async fn replacing_an_adapter_under_load_loses_nothing_and_doubles_nothing() {
     // The version that the log names is the one that sent it.
     for listed in &deliveries {
         let adapter = listed.last_attempt.as_ref().unwrap().adapter.as_ref().unwrap();
-        assert_eq!(versions[&listed.delivery.event], [adapter.version.clone()]);
+        assert_eq!(versions[&listed.delivery.event], std::slice::from_ref(&adapter.version));
     }
     bench.host.stop().await;
 }

@@ -71,7 +71,9 @@ async fn measure(rounds: u8) {
     print("first delivery by the new version", &mut delivered);
     print("  seen to be published by", &mut published);
     print("  of that, load: compile, pre-instantiate, describe", &mut compiled);
-    println!("  the rest: the file standing still for 20 ms, the notification, reading, hashing, caching, one delivery");
+    println!(
+        "  the rest: the file standing still for 20 ms, the notification, reading, hashing, caching, one delivery"
+    );
 }
 
 async fn futures_ready<F: Future>(future: std::pin::Pin<&mut F>) -> bool {

@@ -155,10 +155,10 @@ impl CallThreads {
             // Nobody waits any more when the host stops in the middle: the answer is not missed.
             let _ = sender.send(call());
         });
-        let lost = |_| CallError { function, message: "was not finished by the host".to_owned() };
+        let lost = || CallError { function, message: "was not finished by the host".to_owned() };
         if self.0.send(job).is_err() {
-            return Err(lost(()));
+            return Err(lost());
         }
-        receiver.await.unwrap_or_else(|_| Err(lost(())))
+        receiver.await.unwrap_or_else(|_| Err(lost()))
     }
 }

@@ -41,16 +41,12 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
     let rows: Vec<Vec<String>> = list("adapters")
         .iter()
         .map(|adapter| {
-            let origin = match adapter.get("origin") {
-                Some(Value::String(origin)) => origin.clone(),
-                Some(origin) => [("/file", ""), ("/last-good", "last good version of ")]
-                    .iter()
-                    .filter(|(pointer, _)| origin.pointer(pointer).is_some())
-                    .map(|(pointer, what)| format!("{what}{}", output::text(origin, pointer)))
-                    .collect(),
-                None => String::new(),
-            };
             let text = |pointer| output::text(adapter, pointer);
+            let origin = match (text("/origin/file"), text("/origin/last-good")) {
+                (file, _) if !file.is_empty() => file,
+                (_, file) if !file.is_empty() => format!("last good version of {file}"),
+                _ => text("/origin"),
+            };
             vec![text("/name"), text("/version"), text("/title"), origin, text("/summary")]
         })
         .collect();

@@ -275,7 +275,12 @@ impl Inner {
         let (delivery, outcome) = (settlement.seq, attempt.outcome);
         match &attempt.reason {
             None => {
-                tracing::info!(channel = lane.name, attempt = attempt.number, micros = attempt.duration_us, "delivered")
+                tracing::info!(
+                    channel = lane.name,
+                    attempt = attempt.number,
+                    micros = attempt.duration_us,
+                    "delivered"
+                );
             }
             Some(reason) => tracing::warn!(
                 channel = lane.name, attempt = attempt.number, %outcome, next = settlement.next.state().as_str(), "{reason}"

@@ -163,11 +163,9 @@ impl Pipeline {
         }
         self.0.plan.store(plan.clone());
         let mut lanes = self.lanes();
-        lanes.retain(|name, handle| {
-            // A lane whose channel is gone sees that and ends.
-            handle.lane.wake();
-            plan.channels.contains_key(name) && !handle.task.is_finished()
-        });
+        // A lane whose channel is gone rests and stays: when the channel comes back, it knows what it still has in hand.
+        lanes.retain(|_, handle| !handle.task.is_finished());
+        lanes.values().for_each(|handle| handle.lane.wake());
         for name in plan.channels.keys() {
             lanes.entry(name.clone()).or_insert_with(|| {
                 let lane = Arc::new(Lane::new(name));

@@ -142,7 +142,8 @@ pub(super) fn page(connection: &Connection, filter: &Filter) -> Result<Vec<Liste
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     let mut and = |condition: &str, value: Box<dyn ToSql>| {
         values.push(value);
-        sql.push_str(&format!(" AND {}", condition.replace('?', &format!("?{}", values.len()))));
+        sql.push_str(" AND ");
+        sql.push_str(&condition.replace('?', &format!("?{}", values.len())));
     };
     if let Some(channel) = &filter.channel {
         and("d.channel = ?", Box::new(channel.clone()));

@@ -118,7 +118,7 @@ pub(super) fn settle(connection: &Connection, settled: &Settlement) -> Result<()
         Next::Failed(reason) => (now, Some(reason.as_str())),
     };
     connection
-        .prepare_cached("INSERT INTO attempts (delivery, number, record) VALUES (?1, ?2, ?3)")?
+        .prepare_cached("INSERT OR REPLACE INTO attempts (delivery, number, record) VALUES (?1, ?2, ?3)")?
         .execute(params![settled.seq, settled.attempt.number, record])?;
     connection
         .prepare_cached(
