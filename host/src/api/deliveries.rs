@@ -90,8 +90,10 @@ async fn attempted(pipeline: &Pipeline, id: DeliveryId) -> Result<Option<Detail>
             Some(detail) if detail.attempts.is_empty() => {}
             found => return Ok(found),
         }
-        if settlements.changed().await.is_err() {
-            return Ok(None);
+        tokio::select! {
+            _ = settlements.changed() => {}
+            // A host that stops does not wait for who waits.
+            () = pipeline.stopping() => return Ok(pipeline.store().delivery(id).await?),
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     task::{Id, JoinSet},
 };
 
-use super::{Inner, deliver, secrets::Served};
+use super::{Inner, Phase, deliver, secrets::Served};
 use crate::{
     clock,
     model::{DeliveryId, Millis},
@@ -83,9 +83,9 @@ struct Hand {
 pub(super) async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
     let mut hand = Hand { stale: true, ..Hand::default() };
     let mut served = None;
-    let mut stopping = inner.stopping.subscribe();
+    let mut phase = inner.phase.subscribe();
     let mut adapters = inner.registry.changes();
-    while !*stopping.borrow_and_update() {
+    while *phase.borrow_and_update() == Phase::Running {
         match inner.store.disabled().await {
             Ok(disabled) => {
                 lane.disable(disabled.iter().any(|disabled| disabled.name == lane.name));
@@ -94,7 +94,7 @@ pub(super) async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
             Err(error) => trouble(&lane, &error).await,
         }
     }
-    while !*stopping.borrow_and_update() {
+    while *phase.borrow_and_update() == Phase::Running {
         adapters.borrow_and_update();
         match serving(&inner, &lane, &mut served) {
             Ok(served) => {
@@ -105,10 +105,13 @@ pub(super) async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
             }
             Err(why) => hand.rest(&lane, &why),
         }
-        wait(&inner, &lane, &mut hand, &mut stopping, &mut adapters).await;
+        wait(&inner, &lane, &mut hand, &mut phase, &mut adapters).await;
     }
-    // What is under way is finished; who stops the host bounds the time.
-    while hand.running.join_next().await.is_some() {}
+    let release = async { drop(phase.wait_for(|phase| *phase == Phase::Releasing).await) };
+    tokio::select! {
+        () = async { while hand.running.join_next().await.is_some() {} } => {}
+        () = release => hand.running.shutdown().await,
+    }
 }
 
 async fn trouble(lane: &Lane, error: &StoreError) {
@@ -142,7 +145,7 @@ async fn wait(
     inner: &Arc<Inner>,
     lane: &Lane,
     hand: &mut Hand,
-    stopping: &mut watch::Receiver<bool>,
+    phase: &mut watch::Receiver<Phase>,
     adapters: &mut watch::Receiver<u64>,
 ) {
     // With work at hand only a finished delivery makes room; a timer or a waking would only ask the store again.
@@ -158,7 +161,7 @@ async fn wait(
         () = lane.notify.notified() => hand.stale = true,
         Some(ended) = hand.running.join_next_with_id() => hand.ended(ended),
         () = timer, if !has_work || hand.running.is_empty() => hand.stale = true,
-        _ = stopping.changed() => {}
+        _ = phase.changed() => {}
         _ = adapters.changed() => hand.stale = true,
     }
 }
