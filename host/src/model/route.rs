@@ -46,3 +46,26 @@ impl fmt::Display for Pattern {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_star_is_special_in_a_pattern() {
+        for (pattern, kind, matches) in [
+            ("execution_completed", "execution_completed", true),
+            ("execution_completed", "execution_completed2", false),
+            ("*_failed", "deployment_failed", true),
+            ("*_failed", "_failed", true),
+            ("execution_*", "execution_completed", true),
+            ("*", "anything", true),
+            ("a*b*c", "a-b-c", true),
+            ("a?c", "abc", false),
+            ("a?c", "a?c", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(kind), matches, "{pattern} {kind}");
+        }
+    }
+}
