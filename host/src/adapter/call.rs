@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use wasmtime::{Store, Trap, component::Instance};
 
 use super::{component::Adapter, engine::HostState};
-use crate::model::{Context, Event, Refusal, Request, Response, Verdict};
+use crate::model::{Context, Event, Refusal, Request, Response, Verdict, judge_by_status};
 
 /// Why a call gave no answer: the adapter's fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,20 +34,21 @@ impl Adapter {
         self.call("render", |store, instance| self.exports.render(store, instance, context, event))
     }
 
-    /// Says what a response means; `None` when this adapter leaves that to the host.
+    /// Says what a response means: by the adapter, or by the host's own rule where the adapter leaves it to that.
     pub fn interpret(
         &self,
         context: &Context,
         event: &Event,
         state: &[u8],
         response: &Response,
-    ) -> Result<Option<Verdict>, CallError> {
-        if !self.exports.reads_replies() {
-            return Ok(None);
+    ) -> Result<Verdict, CallError> {
+        if !self.reads_replies() {
+            return Ok(judge_by_status(response, context.now));
         }
-        self.call("interpret", |store, instance| {
+        let verdict = self.call("interpret", |store, instance| {
             self.exports.interpret(store, instance, context, event, state, response)
-        })
+        })?;
+        Ok(verdict.unwrap_or_else(|| judge_by_status(response, context.now)))
     }
 
     /// One call in a fresh sandbox.
@@ -129,18 +130,15 @@ impl CallThreads {
         self.run("render", move || adapter.render(&context, &event)).await
     }
 
-    /// [`Adapter::interpret`] on one of these threads; on none when the adapter has no say.
+    /// [`Adapter::interpret`] on one of these threads.
     pub async fn interpret(
         &self,
         adapter: &Arc<Adapter>,
         context: &Arc<Context>,
         event: &Arc<Event>,
         state: Vec<u8>,
-        response: Response,
-    ) -> Result<Option<Verdict>, CallError> {
-        if !adapter.exports.reads_replies() {
-            return Ok(None);
-        }
+        response: Arc<Response>,
+    ) -> Result<Verdict, CallError> {
         let (adapter, context, event) = (adapter.clone(), context.clone(), event.clone());
         self.run("interpret", move || adapter.interpret(&context, &event, &state, &response)).await
     }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::component::{Adapter, LoadError};
-use crate::model::{Body, Context, Event, EventType, Request, Response, Verdict, judge_by_status};
+use crate::model::{Body, Context, Event, EventType, Request, Response, Verdict};
 
 /// One example.
 pub struct Case {
@@ -129,7 +129,6 @@ impl Case {
         };
         let verdict =
             adapter.interpret(&self.context, &self.event, &[], response).map_err(|error| error.to_string())?;
-        let verdict = verdict.unwrap_or_else(|| judge_by_status(response, self.context.now));
         compare("verdict", expected, &verdict_json(&verdict))
     }
 }

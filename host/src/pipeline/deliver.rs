@@ -7,8 +7,8 @@ use crate::{
     adapter::CallError,
     clock::{self, Stopwatch},
     model::{
-        Attempt, Blame, Context, Exchange, FailReason, Hop, Millis, Outcome, Request, Response, TransportError,
-        Verdict, judge_by_status,
+        Attempt, Blame, Context, Exchange, FailReason, Millis, Outcome, Request, Response, TransportError, Verdict,
+        judge_by_status,
     },
     outbound::{self, Destination, Refused, Sealed},
     store::{Job, Next, Settlement},
@@ -131,12 +131,15 @@ impl<'a> Work<'a> {
                 Ok(response) => response,
                 Err(end) => return end,
             };
-            match self.interpret(state, response).await {
-                Ok((Verdict::Next(hop), fresh)) => {
-                    let Hop { request: next, state: kept } = hop;
-                    (request, state, sealed) = (next, kept, fresh);
-                }
-                Ok((verdict, _)) => return end_of(verdict),
+            if !adapter.reads_replies() {
+                return end_of(judge_by_status(&response, self.inner.clock.now()));
+            }
+            // The handles of a further request are those of the call that asked for it.
+            let (context, fresh) = self.call();
+            let event = &self.job.event;
+            match self.inner.threads.interpret(adapter, &context, event, state, response).await {
+                Ok(Verdict::Next(hop)) => (request, state, sealed) = (hop.request, hop.state, fresh),
+                Ok(verdict) => return end_of(verdict),
                 Err(error) => return error.into(),
             }
         }
@@ -148,7 +151,7 @@ impl<'a> Work<'a> {
     }
 
     /// Sends one request and notes what came of it.
-    async fn exchange(&mut self, request: &Request, sealed: &Sealed) -> Result<Response, End> {
+    async fn exchange(&mut self, request: &Request, sealed: &Sealed) -> Result<Arc<Response>, End> {
         let client = self.inner.client.load_full();
         let secrets = &self.served.secrets;
         let destination = Destination {
@@ -161,26 +164,15 @@ impl<'a> Work<'a> {
         let prepared = outbound::prepare(request, sealed, &destination)?;
         let request = prepared.sent(secrets);
         let sent = client.send(prepared, self.served.channel.timeout, secrets).await;
-        let (response, error) = (sent.response.clone(), sent.error.clone());
-        self.exchanges.push(Exchange { request, response: sent.response, error: sent.error, timing: sent.timing });
-        match (sent.blocked, error, response) {
+        let response = sent.response.map(Arc::new);
+        let end = match (sent.blocked, &sent.error, &response) {
             (Some(refused), ..) => Err(refused.into()),
-            (None, Some((kind, message)), _) => Err(broken(kind, &message)),
-            (None, None, Some(response)) => Ok(response),
+            (None, Some((kind, message)), _) => Err(broken(*kind, message)),
+            (None, None, Some(response)) => Ok(response.clone()),
             (None, None, None) => Err(broken(TransportError::Protocol, "there was no answer")),
-        }
-    }
-
-    /// Asks the adapter what the response means, or judges by the status. Handles in a further request are the call's.
-    async fn interpret(&self, state: Vec<u8>, response: Response) -> Result<(Verdict, Sealed), CallError> {
-        let (context, sealed) = self.call();
-        let Served { adapter, .. } = self.served;
-        if !adapter.reads_replies() {
-            return Ok((judge_by_status(&response, context.now), sealed));
-        }
-        let by_status = judge_by_status(&response, context.now);
-        let verdict = self.inner.threads.interpret(adapter, &context, &self.job.event, state, response).await?;
-        Ok((verdict.unwrap_or(by_status), sealed))
+        };
+        self.exchanges.push(Exchange { request, response, error: sent.error, timing: sent.timing });
+        end
     }
 
     /// The account of the attempt, and where it leaves the delivery.
