@@ -321,3 +321,30 @@ async fn a_test_event_goes_the_way_of_every_event() {
     assert_eq!(receiver.received()[0].json()["type"], "test");
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_may_ask_for_another_request_and_its_reference_comes_back_with_the_next_of_the_subject() {
+    let receiver = Receiver::start().await;
+    let setup = Setup::new("[[channel]]\nname = \"c\"\nadapter = \"guest\"\n[[route]]\nchannel = \"c\"\n");
+    let guest = Guest { conversational: true, ..Guest::new("1", &receiver.url("/")) };
+    std::fs::write(setup.adapters().join("guest.wasm"), guest.component()).unwrap();
+    let host = setup.start().await;
+    for (id, bodies) in [("first", ["first", "hop"]), ("second", ["thread-7", "hop"])] {
+        let before = receiver.received().len();
+        host.accepted(format!(r#"{{"type":"test","id":"{id}","subject":"s"}}"#)).await;
+        host.drain().await;
+        let received = receiver.received();
+        assert_eq!([received[before].text(), received[before + 1].text()], bodies);
+        assert_eq!(received[before].header("herald-delivery-id"), received[before + 1].header("herald-delivery-id"));
+    }
+    let listed = host.deliveries().await;
+    let detail = host.show(&listed[0]).await;
+    assert_eq!(detail["attempts"][0]["exchanges"].as_array().unwrap().len(), 2, "both are in the log");
+    // References outlive the host.
+    host.stop().await;
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"test","id":"third","subject":"s"}"#).await;
+    assert_eq!(receiver.wait_for(5).await[4].text(), "thread-7");
+    host.drain().await;
+    host.stop().await;
+}
