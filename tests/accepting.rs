@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::TcpListener, time::Duration};
 
-use herald::model::State;
+use herald::{clock, model::State};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
@@ -642,7 +642,7 @@ async fn health_is_answered_before_the_host_is_ready() {
     std::fs::write(setup.config(), config).unwrap();
     let starting = async {
         while TcpStream::connect(address).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            clock::pause(Duration::from_millis(5)).await;
         }
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let get = async |path: &str| http.get(format!("http://{address}{path}")).send().await.unwrap();

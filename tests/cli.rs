@@ -1,7 +1,8 @@
 //! The program as people and supervisors use it: arguments, exit codes, signals, what it prints and what it never prints.
 
-use std::fs;
+use std::{fs, time::Duration};
 
+use herald::clock::{self, Stopwatch};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -404,7 +405,7 @@ async fn a_stop_in_the_middle_of_a_delivery_exits_0_in_time_and_the_delivery_is_
         let host = program.serve(&[]).await;
         program.run_with(&["send", "-", "--url", &host.url()], r#"{"type":"a","id":"1"}"#).await;
         receiver.wait_for(1).await;
-        let begun = std::time::Instant::now();
+        let begun = Stopwatch::start();
         host.signal(signal);
         let (code, log) = host.ended().await;
         let took = begun.elapsed();
@@ -435,7 +436,7 @@ async fn what_is_under_way_is_finished_within_the_grace_period() {
     // It takes nothing more, and so has begun to stop.
     let refused = async {
         while tokio::net::TcpStream::connect(&host.address).await.is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            clock::pause(Duration::from_millis(5)).await;
         }
     };
     within("connections to be refused", refused).await;

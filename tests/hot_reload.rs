@@ -111,7 +111,7 @@ async fn replacing_an_adapter_under_load_loses_nothing_and_doubles_nothing() {
     // The version that the log names is the one that sent it.
     for listed in &deliveries {
         let adapter = listed.last_attempt.as_ref().unwrap().adapter.as_ref().unwrap();
-        assert_eq!(versions[&listed.delivery.event], [adapter.version.clone()]);
+        assert_eq!(versions[&listed.delivery.event], std::slice::from_ref(&adapter.version));
     }
     bench.host.stop().await;
 }
@@ -204,10 +204,8 @@ async fn an_adapter_that_traps_or_spins_in_describe_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_a_live_channel_fails_is_refused_until_the_channel_fits() {
     let bench = bench().await;
-    let picky = Guest {
-        schema: r#"{"type":"object","properties":{"size":{"type":"string"}}}"#.to_owned(),
-        ..bench.guest("2")
-    };
+    let picky =
+        Guest { schema: r#"{"type":"object","properties":{"size":{"type":"string"}}}"#.to_owned(), ..bench.guest("2") };
     let reason = bench.refused(&picky.component()).await;
     assert!(reason.contains("channel `c` would not work with version 2: setting `/size`"), "{reason}");
     bench.setup.write_config(&GUEST.replace("size = 3", "size = \"three\""));

@@ -12,4 +12,5 @@ mod golden;
 mod harness;
 mod hot_reload;
 mod prebuilt;
+mod store;
 mod tidy;

@@ -69,10 +69,7 @@ impl App {
     /// Binds, then builds everything; `/healthz` and `/readyz` answer meanwhile. When this returns events are accepted.
     pub async fn start(config: Config, origin: Option<Origin>, clock: Clock) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
-            format!(
-                "cannot listen on {}; set `server.listen` to a free address",
-                config.server.listen
-            )
+            format!("cannot listen on {}; set `server.listen` to a free address", config.server.listen)
         })?;
         let address = listener.local_addr()?;
         let face = Face::default();
@@ -91,16 +88,7 @@ impl App {
         };
         face.ready(pipeline.clone(), config.server.max_body);
         tracing::info!(%address, channels = config.channels.len(), store = %config.store.path.display(), "ready");
-        Ok(Self {
-            address,
-            pipeline,
-            face,
-            config,
-            server,
-            stop,
-            _adapters: adapters,
-            reload,
-        })
+        Ok(Self { address, pipeline, face, config, server, stop, _adapters: adapters, reload })
     }
 
     /// Where it listens.
@@ -169,19 +157,12 @@ fn build(config: &Config, clock: Clock) -> anyhow::Result<Pipeline> {
 }
 
 /// The adapters of a config, loaded.
-pub fn registry(
-    config: &Config,
-    channels: Vec<crate::adapter::LiveChannel>,
-) -> anyhow::Result<Registry> {
+pub fn registry(config: &Config, channels: Vec<crate::adapter::LiveChannel>) -> anyhow::Result<Registry> {
     let adapters = &config.adapters;
     let options = Options {
         folder: adapters.folder.clone(),
         cache: open_cache(&adapters.cache),
-        limits: Limits {
-            time: adapters.call_timeout,
-            memory: adapters.memory,
-            ..Limits::default()
-        },
+        limits: Limits { time: adapters.call_timeout, memory: adapters.memory, ..Limits::default() },
     };
     if let Some(folder) = adapters.folder.as_ref().filter(|folder| !folder.is_dir()) {
         tracing::warn!(folder = %folder.display(), "the adapters folder does not exist; it is used when it does");

@@ -22,12 +22,7 @@ impl Wake {
     /// Watches the folder, from now on or from when it exists.
     pub fn new(folder: &Path) -> Self {
         let (sender, receiver) = crossbeam_channel::bounded(1);
-        let mut wake = Self {
-            folder: folder.to_owned(),
-            sender,
-            receiver,
-            watching: None,
-        };
+        let mut wake = Self { folder: folder.to_owned(), sender, receiver, watching: None };
         wake.renew();
         wake
     }

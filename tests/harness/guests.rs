@@ -16,6 +16,8 @@ pub enum Act {
     Spin,
     /// Asks for more memory until it gets none, then traps.
     Grow,
+    /// Asks for one more page of memory, then does what it should.
+    GrowOnce,
 }
 
 /// A guest whose render posts the event's id to a URL, with the guest's version in the header `x-version`.
@@ -27,6 +29,9 @@ pub struct Guest {
     pub hosts: Vec<String>,
     pub describe: Act,
     pub render: Act,
+    /// Reads answers: to the first it asks for another request to the same URL, with the body `hop`; the second is
+    /// taken, with the reference `thread-7`. Posts the reference that it is given in the place of the event's id.
+    pub conversational: bool,
     /// Bytes of junk in its data section.
     pub ballast: usize,
 }
@@ -40,6 +45,7 @@ impl Guest {
             hosts: vec!["127.0.0.1".to_owned()],
             describe: Act::Well,
             render: Act::Well,
+            conversational: false,
             ballast: 0,
         }
     }
@@ -47,7 +53,8 @@ impl Guest {
     pub fn component(&self) -> Vec<u8> {
         let mut resolve = Resolve::default();
         let (package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap();
-        encode(&resolve, package, "channel", &self.wat())
+        let world = if self.conversational { "conversational-channel" } else { "channel" };
+        encode(&resolve, package, world, &self.wat())
     }
 
     /// Offsets below are the canonical ABI's, for the records of wit/channel.wit.
@@ -67,6 +74,11 @@ impl Guest {
         // result<request, refusal>: ok, method, url, headers, body text (the event's id, put in below), no auth.
         let request = [0, post.0, post.1, url.0, url.1, headers.0, headers.1, 1, 0, 0];
         let rendered = data.words(request.into_iter().chain([0; 12]), 0).0;
+        // verdict: next, its request (body text), its state; and: delivered, with a reference.
+        let (hop, thread) = (data.text("hop"), data.text("thread-7"));
+        let next = [4, 0, post.0, post.1, url.0, url.1, headers.0, headers.1, 1, hop.0, hop.1];
+        let next = data.words(next.into_iter().chain([0; 9]).chain([hop.0, hop.1]), 0).0;
+        let taken = data.words([0, 0, 1, thread.0, thread.1, 0, 0, 0], 0).0;
         data.text(&"x".repeat(self.ballast));
         // The parameters lie in memory: the event's id is 56 bytes in, after the context.
         let put_id = format!(
@@ -75,6 +87,20 @@ impl Guest {
             rendered + 32,
             rendered + 36
         );
+        let put_reference = format!(
+            "(if (i32.load8_u offset=40 (local.get 0)) (then
+               (i32.store (i32.const {}) (i32.load offset=44 (local.get 0)))
+               (i32.store (i32.const {}) (i32.load offset=48 (local.get 0)))))",
+            rendered + 32,
+            rendered + 36
+        );
+        // The state lies 144 bytes in, after the context and the event.
+        let interpret = format!(
+            r#"(func (export "herald:channel/replies@0.1.0#interpret") (param i32) (result i32)
+                (select (i32.const {taken}) (i32.const {next}) (i32.load offset=148 (local.get 0))))"#
+        );
+        let (put_reference, interpret) =
+            if self.conversational { (put_reference, interpret) } else { (String::new(), String::new()) };
         format!(
             r#"(module
               (memory (export "memory") {pages})
@@ -86,7 +112,8 @@ impl Guest {
                 (local.get $at))
               (func (export "herald:channel/adapter@0.1.0#describe") (result i32) {describe} (i32.const {described}))
               (func (export "herald:channel/adapter@0.1.0#render") (param i32) (result i32)
-                {render} {put_id} (i32.const {rendered}))
+                {render} {put_id} {put_reference} (i32.const {rendered}))
+              {interpret}
               {segments})"#,
             pages = (data.end() as usize).div_ceil(65536) + 32,
             free = data.end(),
@@ -102,6 +129,7 @@ fn act(act: Act) -> &'static str {
         Act::Well => "",
         Act::Trap => "unreachable",
         Act::Spin => "(loop $again (br $again)) unreachable",
+        Act::GrowOnce => "(drop (memory.grow (i32.const 1)))",
         Act::Grow => "(loop $again (br_if $again (i32.ge_s (memory.grow (i32.const 16)) (i32.const 0)))) unreachable",
     }
 }

@@ -1,5 +1,8 @@
 //! A host in this process, a receiver that does what it is told, and guests made to order.
 
+// The benches use a part of it.
+#![allow(dead_code, unused_imports)]
+
 pub mod guests;
 mod host;
 pub mod process;
@@ -7,7 +10,7 @@ mod receiver;
 
 use std::{future::Future, time::Duration};
 
-pub use host::{Setup, TestHost};
+pub use host::{Setup, TestHost, seconds};
 pub use receiver::{Receiver, Reply};
 
 /// Nothing in a test takes that long unless it hangs.
@@ -18,8 +21,8 @@ pub const SAMPLE: &str = include_str!("../../examples/events/execution_completed
 
 /// Waits for something, and says what it was when it does not come.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited {DEADLINE:?} in vain for: {what}"),
-    }
+    let Ok(value) = tokio::time::timeout(DEADLINE, future).await else {
+        panic!("waited {DEADLINE:?} in vain for: {what}");
+    };
+    value
 }

@@ -130,7 +130,13 @@ impl Receiver {
     }
 }
 
-async fn answer(State(state): State<Arc<Inner>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State(state): State<Arc<Inner>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let path = uri.path_and_query().map_or_else(String::new, ToString::to_string);
     let reply = state.replies.lock().unwrap().pop_front().unwrap_or_else(|| state.usual.clone());
     state.received.send_modify(|all| all.push(Received { method, path, headers, body }));

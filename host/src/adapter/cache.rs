@@ -24,9 +24,7 @@ impl Cache {
         fs::create_dir_all(folder)?;
         make_private(folder)?;
         fs::create_dir_all(folder.join("good"))?;
-        Ok(Self {
-            folder: folder.to_owned(),
-        })
+        Ok(Self { folder: folder.to_owned() })
     }
 
     /// The component's machine code, from the cache where it is there.
@@ -55,8 +53,7 @@ impl Cache {
         let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
-        self.folder
-            .join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
+        self.folder.join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
     }
 
     /// Keeps the bytes of a version that was published, for a start that finds a broken file.
@@ -128,10 +125,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
     // A file that we make is ours: the way to our own user id without another crate.
     let us = tempfile::tempfile_in(folder)?.metadata()?.uid();
     if owner != us {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "the folder belongs to another user",
-        ));
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the folder belongs to another user"));
     }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use wasmtime::{Store, Trap, component::Instance};
 
 use super::{component::Adapter, engine::HostState};
-use crate::model::{Context, Event, Refusal, Request, Response, Verdict};
+use crate::model::{Context, Event, Refusal, Request, Response, Verdict, judge_by_status};
 
 /// Why a call gave no answer: the adapter's fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,31 +30,25 @@ impl std::error::Error for CallError {}
 
 impl Adapter {
     /// Turns an event into a request.
-    pub fn render(
-        &self,
-        context: &Context,
-        event: &Event,
-    ) -> Result<Result<Request, Refusal>, CallError> {
-        self.call("render", |store, instance| {
-            self.exports.render(store, instance, context, event)
-        })
+    pub fn render(&self, context: &Context, event: &Event) -> Result<Result<Request, Refusal>, CallError> {
+        self.call("render", |store, instance| self.exports.render(store, instance, context, event))
     }
 
-    /// Says what a response means; `None` when this adapter leaves that to the host.
+    /// Says what a response means: by the adapter, or by the host's own rule where the adapter leaves it to that.
     pub fn interpret(
         &self,
         context: &Context,
         event: &Event,
         state: &[u8],
         response: &Response,
-    ) -> Result<Option<Verdict>, CallError> {
-        if !self.exports.reads_replies() {
-            return Ok(None);
+    ) -> Result<Verdict, CallError> {
+        if !self.reads_replies() {
+            return Ok(judge_by_status(response, context.now));
         }
-        self.call("interpret", |store, instance| {
-            self.exports
-                .interpret(store, instance, context, event, state, response)
-        })
+        let verdict = self.call("interpret", |store, instance| {
+            self.exports.interpret(store, instance, context, event, state, response)
+        })?;
+        Ok(verdict.unwrap_or_else(|| judge_by_status(response, context.now)))
     }
 
     /// One call in a fresh sandbox.
@@ -64,17 +58,11 @@ impl Adapter {
         call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let mut store = self.sandbox.store(&self.name);
-        let result = self
-            .pre
-            .instantiate(&mut store)
-            .and_then(|instance| call(&mut store, &instance));
+        let result = self.pre.instantiate(&mut store).and_then(|instance| call(&mut store, &instance));
         let state = store.data_mut();
         state.flush_output();
         self.note_growth(state.grew);
-        result.map_err(|error| CallError {
-            function,
-            message: explain(&error, state, self.sandbox.limits.time),
-        })
+        result.map_err(|error| CallError { function, message: explain(&error, state, self.sandbox.limits.time) })
     }
 
     /// What an instantiation alone costs; for the benchmarks.
@@ -126,9 +114,7 @@ impl CallThreads {
         let (sender, receiver) = crossbeam_channel::unbounded::<Job>();
         for _ in 0..threads {
             let receiver = receiver.clone();
-            thread::Builder::new()
-                .name("adapter-call".to_owned())
-                .spawn(move || receiver.iter().for_each(run))?;
+            thread::Builder::new().name("adapter-call".to_owned()).spawn(move || receiver.iter().for_each(run))?;
         }
         Ok(Self(sender))
     }
@@ -141,27 +127,20 @@ impl CallThreads {
         event: &Arc<Event>,
     ) -> Result<Result<Request, Refusal>, CallError> {
         let (adapter, context, event) = (adapter.clone(), context.clone(), event.clone());
-        self.run("render", move || adapter.render(&context, &event))
-            .await
+        self.run("render", move || adapter.render(&context, &event)).await
     }
 
-    /// [`Adapter::interpret`] on one of these threads; on none when the adapter has no say.
+    /// [`Adapter::interpret`] on one of these threads.
     pub async fn interpret(
         &self,
         adapter: &Arc<Adapter>,
         context: &Arc<Context>,
         event: &Arc<Event>,
         state: Vec<u8>,
-        response: Response,
-    ) -> Result<Option<Verdict>, CallError> {
-        if !adapter.exports.reads_replies() {
-            return Ok(None);
-        }
+        response: Arc<Response>,
+    ) -> Result<Verdict, CallError> {
         let (adapter, context, event) = (adapter.clone(), context.clone(), event.clone());
-        self.run("interpret", move || {
-            adapter.interpret(&context, &event, &state, &response)
-        })
-        .await
+        self.run("interpret", move || adapter.interpret(&context, &event, &state, &response)).await
     }
 
     async fn run<R: Send + 'static>(
@@ -174,13 +153,10 @@ impl CallThreads {
             // Nobody waits any more when the host stops in the middle: the answer is not missed.
             let _ = sender.send(call());
         });
-        let lost = |_| CallError {
-            function,
-            message: "was not finished by the host".to_owned(),
-        };
+        let lost = || CallError { function, message: "was not finished by the host".to_owned() };
         if self.0.send(job).is_err() {
-            return Err(lost(()));
+            return Err(lost());
         }
-        receiver.await.unwrap_or_else(|_| Err(lost(())))
+        receiver.await.unwrap_or_else(|_| Err(lost()))
     }
 }

@@ -21,13 +21,7 @@ use super::{
 use crate::model::{AdapterId, Description};
 
 /// The WASI packages that are linked, with nothing behind them.
-const INERT_WASI: [&str; 5] = [
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:filesystem/",
-    "wasi:io/",
-    "wasi:random/",
-];
+const INERT_WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
 
 /// Where an adapter came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,10 +73,7 @@ pub struct LoadError {
 
 impl LoadError {
     pub(super) fn new(step: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            step,
-            message: message.into(),
-        }
+        Self { step, message: message.into() }
     }
 }
 
@@ -105,10 +96,7 @@ impl Adapter {
         let (component, from_cache) = Cache::load_or_compile(cache, &sandbox.engine, &digest, bytes)
             .map_err(|error| LoadError::new("validate", format!("not a valid component: {error:#}")))?;
         let ty = component.component_type();
-        let imports: Vec<String> = ty
-            .imports(&sandbox.engine)
-            .map(|(name, _)| name.to_owned())
-            .collect();
+        let imports: Vec<String> = ty.imports(&sandbox.engine).map(|(name, _)| name.to_owned()).collect();
         let exports_named: Vec<String> = ty
             .exports(&sandbox.engine)
             .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)))
@@ -124,11 +112,7 @@ impl Adapter {
         let exports = Exports::find(&pre, has_replies).map_err(|error| wrong_types(&error.to_string()))?;
         let mut adapter = Self {
             name: name.into(),
-            id: AdapterId {
-                name: name.to_owned(),
-                version: String::new(),
-                digest,
-            },
+            id: AdapterId { name: name.to_owned(), version: String::new(), digest },
             description: Description {
                 title: String::new(),
                 version: String::new(),
@@ -157,12 +141,10 @@ impl Adapter {
             .map_err(|error| LoadError::new("instantiate", error.to_string()))?
             .map_err(|error| wrong_types(&error.root_cause().to_string()))?;
         let description = self
-            .call("describe", |store, instance| {
-                self.exports.describe(store, instance)
-            })
+            .call("describe", |store, instance| self.exports.describe(store, instance))
             .map_err(|error| LoadError::new("describe", error.to_string()))?;
-        self.schema = SettingsSchema::parse(&description.settings_schema)
-            .map_err(|message| LoadError::new("schema", message))?;
+        self.schema =
+            SettingsSchema::parse(&description.settings_schema).map_err(|message| LoadError::new("schema", message))?;
         self.id.version.clone_from(&description.version);
         self.description = description;
         Ok(())
@@ -213,7 +195,9 @@ impl std::fmt::Debug for Adapter {
 fn wrong_types(what: &str) -> LoadError {
     LoadError::new(
         "exports",
-        format!("its exports do not have the types of the contract: {what}; rebuild it with this host's wit/channel.wit"),
+        format!(
+            "its exports do not have the types of the contract: {what}; rebuild it with this host's wit/channel.wit"
+        ),
     )
 }
 
@@ -234,9 +218,7 @@ fn check_imports(imports: &[String]) -> Result<(), LoadError> {
     let refused: Vec<&str> = imports
         .iter()
         .map(String::as_str)
-        .filter(|name| {
-            !INERT_WASI.iter().any(|known| name.starts_with(known)) && *name != LOG && *name != TYPES
-        })
+        .filter(|name| !INERT_WASI.iter().any(|known| name.starts_with(known)) && *name != LOG && *name != TYPES)
         .collect();
     let Some(first) = refused.first() else {
         return Ok(());
@@ -259,9 +241,7 @@ fn check_exports(exports: &[String]) -> Result<(), LoadError> {
         return Ok(());
     }
     let speaks = "this host speaks herald:channel@0.1.0: rebuild the adapter with its wit/channel.wit";
-    let other = exports
-        .iter()
-        .find(|name| name.starts_with("herald:channel/adapter"));
+    let other = exports.iter().find(|name| name.starts_with("herald:channel/adapter"));
     Err(LoadError::new(
         "exports",
         match other {

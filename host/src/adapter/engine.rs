@@ -1,20 +1,12 @@
 //! The sandbox: one engine, one linker, a fresh store for every call, and the limits of a call.
 
-use std::{
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread, time::Duration};
 
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter,
-    Store,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, Store,
     component::{HasSelf, Linker, ResourceTable},
 };
-use wasmtime_wasi::{
-    WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
-    p2::pipe::MemoryOutputPipe,
-};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2::pipe::MemoryOutputPipe};
 
 use super::{bindings::v0_1::log, guestlog::GuestLog};
 
@@ -42,11 +34,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            time: Duration::from_secs(1),
-            memory: 64 << 20,
-            transfer: 8 << 20,
-        }
+        Self { time: Duration::from_secs(1), memory: 64 << 20, transfer: 8 << 20 }
     }
 }
 
@@ -66,11 +54,7 @@ impl Sandbox {
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
         log::add_to_linker::<HostState, HasSelf<HostState>>(&mut linker, |state| state)?;
         tick(&engine)?;
-        Ok(Self {
-            engine,
-            linker: Arc::new(linker),
-            limits,
-        })
+        Ok(Self { engine, linker: Arc::new(linker), limits })
     }
 
     /// A fresh store for one call of that adapter.
@@ -150,13 +134,7 @@ struct Wasi {
 
 impl HostState {
     fn new(adapter: Arc<str>, memory: usize) -> Self {
-        Self {
-            log: GuestLog::new(adapter),
-            exceeded: None,
-            grew: false,
-            memory,
-            wasi: None,
-        }
+        Self { log: GuestLog::new(adapter), exceeded: None, grew: false, memory, wasi: None }
     }
 
     /// Writes what the guest printed to the log.
@@ -176,18 +154,12 @@ impl WasiView for HostState {
         let wasi = self.wasi.get_or_insert_with(|| {
             let output = MemoryOutputPipe::new(16 << 10);
             Box::new(Wasi {
-                ctx: WasiCtxBuilder::new()
-                    .stdout(output.clone())
-                    .stderr(output.clone())
-                    .build(),
+                ctx: WasiCtxBuilder::new().stdout(output.clone()).stderr(output.clone()).build(),
                 table: ResourceTable::new(),
                 output,
             })
         });
-        WasiCtxView {
-            ctx: &mut wasi.ctx,
-            table: &mut wasi.table,
-        }
+        WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
     }
 }
 
@@ -204,12 +176,7 @@ impl log::Host for HostState {
 }
 
 impl ResourceLimiter for HostState {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         if desired > self.memory {
             self.exceeded = Some(format!("memory: more than {} bytes", self.memory));
             return Ok(false);
@@ -218,12 +185,7 @@ impl ResourceLimiter for HostState {
         Ok(true)
     }
 
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         if desired > TABLE_ELEMENTS {
             self.exceeded = Some(format!("tables: more than {TABLE_ELEMENTS} elements"));
             return Ok(false);

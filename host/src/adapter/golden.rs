@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::component::{Adapter, LoadError};
-use crate::model::{Body, Context, Event, EventType, Refusal, Request, Response, Verdict};
+use crate::model::{Body, Context, Event, EventType, Request, Response, Verdict};
 
 /// One example.
 pub struct Case {
@@ -27,34 +27,6 @@ pub struct Case {
     pub context: Context,
     expected: Value,
     reply: Option<(Response, Value)>,
-}
-
-/// What an example is run against: the component, or the same code natively.
-pub trait Subject {
-    /// Turns the event into a request.
-    fn render(&self, context: &Context, event: &Event) -> Result<Result<Request, Refusal>, String>;
-    /// Says what the response means; `None` when it leaves that to the host.
-    fn interpret(
-        &self,
-        context: &Context,
-        event: &Event,
-        response: &Response,
-    ) -> Result<Option<Verdict>, String>;
-}
-
-impl Subject for Adapter {
-    fn render(&self, context: &Context, event: &Event) -> Result<Result<Request, Refusal>, String> {
-        Adapter::render(self, context, event).map_err(|error| error.to_string())
-    }
-
-    fn interpret(
-        &self,
-        context: &Context,
-        event: &Event,
-        response: &Response,
-    ) -> Result<Option<Verdict>, String> {
-        Adapter::interpret(self, context, event, &[], response).map_err(|error| error.to_string())
-    }
 }
 
 #[derive(Deserialize)]
@@ -100,9 +72,8 @@ pub(super) fn check_beside(adapter: &Adapter, file: &Path) -> Result<(), LoadErr
     }
     let cases = read(&folder).map_err(|message| LoadError::new("examples", message))?;
     for case in cases {
-        case.run(adapter).map_err(|message| {
-            LoadError::new("examples", format!("example `{}`: {message}", case.name))
-        })?;
+        case.run(adapter)
+            .map_err(|message| LoadError::new("examples", format!("example `{}`: {message}", case.name)))?;
     }
     Ok(())
 }
@@ -146,8 +117,9 @@ impl Case {
     }
 
     /// Runs it; the error lists what differs.
-    pub fn run(&self, subject: &impl Subject) -> Result<(), String> {
-        let actual = match subject.render(&self.context, &self.event)? {
+    pub fn run(&self, adapter: &Adapter) -> Result<(), String> {
+        let rendered = adapter.render(&self.context, &self.event).map_err(|error| error.to_string())?;
+        let actual = match rendered {
             Ok(request) => request_json(&request),
             Err(refusal) => json!({ "refusal": refusal }),
         };
@@ -155,9 +127,8 @@ impl Case {
         let Some((response, expected)) = &self.reply else {
             return Ok(());
         };
-        let verdict = subject.interpret(&self.context, &self.event, response)?;
         let verdict =
-            verdict.unwrap_or_else(|| crate::model::judge_by_status(response, self.context.now));
+            adapter.interpret(&self.context, &self.event, &[], response).map_err(|error| error.to_string())?;
         compare("verdict", expected, &verdict_json(&verdict))
     }
 }
@@ -173,9 +144,7 @@ fn optional<T: for<'a> Deserialize<'a>>(folder: &Path, name: &str) -> Result<Opt
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("{}: {error}", path.display())),
     };
-    serde_json::from_str(&text)
-        .map(Some)
-        .map_err(|error| format!("{}: {error}", path.display()))
+    serde_json::from_str(&text).map(Some).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// A request as `request.json` writes it: a JSON body as JSON, so that a difference can be read.
@@ -211,11 +180,7 @@ fn verdict_json(verdict: &Verdict) -> Value {
 fn compare(what: &str, expected: &Value, actual: &Value) -> Result<(), String> {
     let mut differences = String::new();
     differ(what, expected, actual, &mut differences);
-    if differences.is_empty() {
-        Ok(())
-    } else {
-        Err(differences)
-    }
+    if differences.is_empty() { Ok(()) } else { Err(differences) }
 }
 
 /// Writes a line for each place in which the two differ.

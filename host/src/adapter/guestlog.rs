@@ -17,11 +17,7 @@ pub(super) struct GuestLog {
 
 impl GuestLog {
     pub fn new(adapter: Arc<str>) -> Self {
-        Self {
-            adapter,
-            lines: 0,
-            last_error: None,
-        }
+        Self { adapter, lines: 0, last_error: None }
     }
 
     /// Writes a line, unless this call has written its share.
@@ -50,10 +46,5 @@ impl GuestLog {
 /// One line without control characters, cut to its limit.
 fn harmless(message: &str) -> String {
     let end = message.floor_char_boundary(LINE_BYTES);
-    message
-        .get(..end)
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    message.get(..end).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

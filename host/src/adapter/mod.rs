@@ -20,6 +20,6 @@ pub use cache::Cache;
 pub use call::{CallError, CallThreads};
 pub use component::{Adapter, LoadError, Origin, digest};
 pub use engine::Limits;
-pub use registry::{LiveChannel, Options, Published, Registry, Refused};
+pub use registry::{LiveChannel, Options, Published, Refused, Registry};
 pub use schema::{SettingProblem, SettingsSchema};
 pub use watch::WatchHandle;

@@ -117,10 +117,7 @@ impl Registry {
             options,
             published: ArcSwap::default(),
             changes: watch::Sender::new(0),
-            state: Mutex::new(State {
-                scan: Scan::default(),
-                channels,
-            }),
+            state: Mutex::new(State { scan: Scan::default(), channels }),
         }));
         for (name, bytes) in builtin::ALL {
             let adapter = registry.load_built_in(name, bytes)?;
@@ -227,17 +224,20 @@ impl Registry {
             return;
         }
         let current = published.adapters.get(name);
-        let unchanged = current.is_some_and(|adapter| {
-            adapter.id.digest == digest && matches!(adapter.origin, Origin::File(_))
-        });
+        let unchanged =
+            current.is_some_and(|adapter| adapter.id.digest == digest && matches!(adapter.origin, Origin::File(_)));
         if unchanged {
             return self.publish(name, None);
         }
         match self.prepare(state, found, &bytes) {
             Ok(adapter) => {
                 tracing::info!(
-                    adapter = name, version = adapter.id.version, digest, bytes = bytes.len(),
-                    cached = adapter.from_cache, replaces = current.map(|old| old.id.version.as_str()),
+                    adapter = name,
+                    version = adapter.id.version,
+                    digest,
+                    bytes = bytes.len(),
+                    cached = adapter.from_cache,
+                    replaces = current.map(|old| old.id.version.as_str()),
                     "adapter loaded"
                 );
                 if let Some(cache) = &self.0.options.cache {
@@ -275,11 +275,7 @@ impl Registry {
             keeps = kept.map(|adapter| adapter.id.version.clone()),
             "adapter refused: {error}"
         );
-        let refused = Refused {
-            file: found.path.clone(),
-            digest,
-            error,
-        };
+        let refused = Refused { file: found.path.clone(), digest, error };
         self.change(|published| {
             published.refused.insert(name.to_owned(), refused);
         });
@@ -343,4 +339,3 @@ impl Registry {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-

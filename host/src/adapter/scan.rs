@@ -70,12 +70,7 @@ impl Scan {
     pub fn look(&mut self, folder: &Path, settle: Duration) -> io::Result<Vec<Sight>> {
         let present = list(folder)?;
         self.trouble = None;
-        let gone: Vec<String> = self
-            .files
-            .keys()
-            .filter(|name| !present.contains_key(*name))
-            .cloned()
-            .collect();
+        let gone: Vec<String> = self.files.keys().filter(|name| !present.contains_key(*name)).cloned().collect();
         let mut sights = Vec::new();
         for name in gone {
             self.files.remove(&name);
@@ -88,11 +83,7 @@ impl Scan {
                 examined: false,
             });
             if known.stamp != stamp {
-                *known = Known {
-                    stamp,
-                    since: Stopwatch::start(),
-                    examined: false,
-                };
+                *known = Known { stamp, since: Stopwatch::start(), examined: false };
             }
             if known.examined {
                 continue;
@@ -148,9 +139,7 @@ fn adapter_name(path: &Path) -> Option<String> {
     let name = path.file_stem()?.to_str()?;
     let valid = !name.starts_with('.')
         && name.len() <= 64
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     valid.then(|| name.to_owned())
 }
 
@@ -159,9 +148,5 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
     let inode = std::os::unix::fs::MetadataExt::ino(metadata);
     #[cfg(not(unix))]
     let inode = 0;
-    Stamp {
-        len: metadata.len(),
-        modified: metadata.modified().ok(),
-        inode,
-    }
+    Stamp { len: metadata.len(), modified: metadata.modified().ok(), inode }
 }

@@ -22,25 +22,19 @@ pub struct SettingProblem {
 impl SettingsSchema {
     /// Takes any settings.
     pub(super) fn any() -> Self {
-        Self {
-            document: Value::Bool(true),
-            validator: None,
-        }
+        Self { document: Value::Bool(true), validator: None }
     }
 
     /// Reads a schema; it may not refer to other documents.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let document: Value = serde_json::from_str(text)
-            .map_err(|error| format!("its settings schema is not JSON: {error}"))?;
+        let document: Value =
+            serde_json::from_str(text).map_err(|error| format!("its settings schema is not JSON: {error}"))?;
         let validator = jsonschema::options()
             .with_draft(jsonschema::Draft::Draft202012)
             .should_validate_formats(true)
             .build(&document)
             .map_err(|error| format!("its settings schema is not a JSON Schema: {error}"))?;
-        Ok(Self {
-            document,
-            validator: Some(validator),
-        })
+        Ok(Self { document, validator: Some(validator) })
     }
 
     /// The schema as JSON.
@@ -71,14 +65,7 @@ impl SettingsSchema {
     }
 
     /// Follows the schema along the settings. `depth` bounds schemas that refer to themselves.
-    fn mark(
-        &self,
-        schema: &Value,
-        value: &Value,
-        pointer: &str,
-        depth: u8,
-        found: &mut BTreeSet<String>,
-    ) {
+    fn mark(&self, schema: &Value, value: &Value, pointer: &str, depth: u8, found: &mut BTreeSet<String>) {
         let Some(schema) = schema.as_object().filter(|_| depth < 32) else {
             return;
         };
@@ -128,17 +115,11 @@ impl SettingsSchema {
 }
 
 /// The schemas that apply to a member of an object.
-fn member_schemas<'a>(
-    schema: &'a serde_json::Map<String, Value>,
-    name: &str,
-) -> impl Iterator<Item = &'a Value> {
+fn member_schemas<'a>(schema: &'a serde_json::Map<String, Value>, name: &str) -> impl Iterator<Item = &'a Value> {
     let own = schema.get("properties").and_then(|members| members.get(name));
     // Patterns are not matched but all taken: a setting too many treated as a secret does no harm.
-    let patterns = schema
-        .get("patternProperties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(serde_json::Map::values);
+    let patterns =
+        schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(serde_json::Map::values);
     let others = schema.get("additionalProperties").filter(|_| own.is_none());
     own.into_iter().chain(patterns).chain(others)
 }

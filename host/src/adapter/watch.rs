@@ -23,20 +23,14 @@ impl Registry {
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let waker = wake.waker();
         let registry = self.clone();
-        let thread = thread::Builder::new()
-            .name("adapter-watch".to_owned())
-            .spawn(move || {
-                let mut next = RESCAN;
-                while stopped.try_recv() != Err(crossbeam_channel::TryRecvError::Disconnected) {
-                    wake.wait(next);
-                    next = registry.reconcile(SETTLE).unwrap_or(RESCAN);
-                }
-            })?;
-        Ok(Some(WatchHandle {
-            stop: Some(stop),
-            waker,
-            thread: Some(thread),
-        }))
+        let thread = thread::Builder::new().name("adapter-watch".to_owned()).spawn(move || {
+            let mut next = RESCAN;
+            while stopped.try_recv() != Err(crossbeam_channel::TryRecvError::Disconnected) {
+                wake.wait(next);
+                next = registry.reconcile(SETTLE).unwrap_or(RESCAN);
+            }
+        })?;
+        Ok(Some(WatchHandle { stop: Some(stop), waker, thread: Some(thread) }))
     }
 }
 

@@ -1,9 +1,6 @@
 //! `GET /v1/channels`, `POST /v1/channels/{name}/test`, `POST /v1/channels/{name}/enable`.
 
-use axum::{
-    Json,
-    http::StatusCode,
-};
+use axum::{Json, http::StatusCode};
 use serde_json::{Value, json};
 
 use super::{Host, Segment, error::ApiError};
@@ -58,10 +55,7 @@ pub(super) async fn test(
 }
 
 /// Lets a channel that was disabled deliver again.
-pub(super) async fn enable(
-    Host(pipeline): Host,
-    Segment(name): Segment,
-) -> Result<StatusCode, ApiError> {
+pub(super) async fn enable(Host(pipeline): Host, Segment(name): Segment) -> Result<StatusCode, ApiError> {
     if pipeline.enable(&name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {

@@ -40,10 +40,7 @@ pub(super) async fn list(
     let state = match query.state.as_deref() {
         None => None,
         Some(name) => Some(State::from_name(name).ok_or_else(|| {
-            ApiError::bad_query(
-                format!("`{name}` is no state"),
-                "states are pending, delivered, failed and cancelled",
-            )
+            ApiError::bad_query(format!("`{name}` is no state"), "states are pending, delivered, failed and cancelled")
         })?),
     };
     let limit = query.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
@@ -81,9 +78,7 @@ pub(super) async fn show(
         Ok(detail) => detail?,
         Err(_) => pipeline.store().delivery(parsed).await?,
     };
-    detail
-        .map(Json)
-        .ok_or_else(|| ApiError::no_such("delivery", &id, "GET /v1/deliveries lists them"))
+    detail.map(Json).ok_or_else(|| ApiError::no_such("delivery", &id, "GET /v1/deliveries lists them"))
 }
 
 /// Returns when there has been an attempt, or when there is no such delivery.
@@ -95,19 +90,18 @@ async fn attempted(pipeline: &Pipeline, id: DeliveryId) -> Result<Option<Detail>
             Some(detail) if detail.attempts.is_empty() => {}
             found => return Ok(found),
         }
-        if settlements.changed().await.is_err() {
-            return Ok(None);
+        tokio::select! {
+            _ = settlements.changed() => {}
+            // A host that stops does not wait for who waits.
+            () = pipeline.stopping() => return Ok(pipeline.store().delivery(id).await?),
         }
     }
 }
 
 fn parse_id(text: &str) -> Result<DeliveryId, ApiError> {
-    text.parse()
-        .map_err(|error| ApiError::bad_query(format!("`{text}` is {error}"), "GET /v1/deliveries lists them"))
+    text.parse().map_err(|error| ApiError::bad_query(format!("`{text}` is {error}"), "GET /v1/deliveries lists them"))
 }
 
 fn understood<T>(query: Result<Query<T>, QueryRejection>, known: &str) -> Result<Query<T>, ApiError> {
-    query.map_err(|rejection| {
-        ApiError::bad_query(rejection.body_text(), format!("the parameters are {known}"))
-    })
+    query.map_err(|rejection| ApiError::bad_query(rejection.body_text(), format!("the parameters are {known}")))
 }

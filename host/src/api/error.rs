@@ -8,7 +8,10 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    pipeline::{NotAccepted, incoming::{BadInput, BadKind}},
+    pipeline::{
+        NotAccepted,
+        incoming::{BadInput, BadKind},
+    },
     store::StoreError,
 };
 
@@ -26,19 +29,8 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    pub fn new(
-        status: StatusCode,
-        code: &'static str,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            hint: hint.into(),
-            index: None,
-        }
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), hint: hint.into(), index: None }
     }
 
     pub fn bad_query(message: impl Into<String>, hint: impl Into<String>) -> Self {

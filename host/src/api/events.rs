@@ -13,11 +13,7 @@ use super::{Face, error::ApiError};
 use crate::pipeline::incoming::Post;
 
 /// 202 after the commit, with the ids and the number of deliveries.
-pub(super) async fn accept(
-    State(face): State<Face>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn accept(State(face): State<Face>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let ready = face.get()?;
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let body = read(body, text(header::CONTENT_LENGTH), ready.max_body).await?;
@@ -30,9 +26,7 @@ pub(super) async fn accept(
         content_type: &content_type,
         ce_headers: headers
             .iter()
-            .filter_map(|(name, value)| {
-                Some((name.as_str().strip_prefix("ce-")?, value.to_str().ok()?))
-            })
+            .filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value.to_str().ok()?)))
             .collect(),
         idempotency_key: headers
             .get("idempotency-key")

@@ -50,9 +50,7 @@ pub(super) async fn metrics(Host(pipeline): Host) -> Result<impl IntoResponse, A
         "Events accepted since the start, doubles not counted.",
         &[(String::new(), totals.accepted())],
     );
-    let attempts = totals
-        .attempts()
-        .map(|(outcome, count)| (format!("{{outcome=\"{outcome}\"}}"), count));
+    let attempts = totals.attempts().map(|(outcome, count)| (format!("{{outcome=\"{outcome}\"}}"), count));
     family("herald_attempts_total", "counter", "Attempts since the start.", &attempts);
     let counts: Vec<_> = pipeline
         .store()
@@ -81,11 +79,6 @@ pub(super) async fn metrics(Host(pipeline): Host) -> Result<impl IntoResponse, A
         .iter()
         .map(|(name, refused)| (format!("{{adapter=\"{name}\",step=\"{}\"}}", refused.error.step), 1))
         .collect();
-    family(
-        "herald_adapter_refused",
-        "gauge",
-        "Files in the adapters folder that are refused.",
-        &refused,
-    );
+    family("herald_adapter_refused", "gauge", "Files in the adapters folder that are refused.", &refused);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

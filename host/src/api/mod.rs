@@ -80,10 +80,7 @@ struct Host(Pipeline);
 impl axum::extract::FromRequestParts<Face> for Host {
     type Rejection = ApiError;
 
-    async fn from_request_parts(
-        _: &mut axum::http::request::Parts,
-        face: &Face,
-    ) -> Result<Self, ApiError> {
+    async fn from_request_parts(_: &mut axum::http::request::Parts, face: &Face) -> Result<Self, ApiError> {
         face.get().map(|ready| Self(ready.pipeline.clone()))
     }
 }
@@ -128,8 +125,5 @@ pub async fn serve(
     face: Face,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(face))
-        .with_graceful_shutdown(stop)
-        .await
+    axum::serve(listener, router(face)).with_graceful_shutdown(stop).await
 }
-

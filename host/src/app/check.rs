@@ -52,15 +52,9 @@ pub(super) fn channel_problems(config: &Config, registry: &Registry) -> Vec<Prob
         let Some(adapter) = published.adapters.get(&channel.adapter) else {
             let known: Vec<&str> = published.adapters.keys().map(String::as_str).collect();
             problems.push(
-                Problem::new(
-                    format!("channel.{}.adapter", channel.name),
-                    format!("{MISSING} `{}`", channel.adapter),
-                )
-                .at_some(channel.place_of(""))
-                .hint(format!(
-                    "known are {}; others are put into `adapters.folder`",
-                    known.join(", ")
-                )),
+                Problem::new(format!("channel.{}.adapter", channel.name), format!("{MISSING} `{}`", channel.adapter))
+                    .at_some(channel.place_of(""))
+                    .hint(format!("known are {}; others are put into `adapters.folder`", known.join(", "))),
             );
             continue;
         };
@@ -68,10 +62,7 @@ pub(super) fn channel_problems(config: &Config, registry: &Registry) -> Vec<Prob
         problems.extend(wrong.iter().map(|wrong| of_setting(channel, wrong)));
         let pointers = secret_pointers(&plan::one(config, channel), adapter);
         if let Err(error) = Secrets::new(&channel.settings.value, &pointers) {
-            problems.push(Problem::new(
-                format!("channel.{}.settings", channel.name),
-                error.to_string(),
-            ));
+            problems.push(Problem::new(format!("channel.{}.settings", channel.name), error.to_string()));
         }
     }
     problems
@@ -85,15 +76,9 @@ pub(super) fn is_missing_adapter(problem: &Problem) -> bool {
 /// A problem with a setting, where it stands in the file.
 pub(super) fn of_setting(channel: &Channel, problem: &SettingProblem) -> Problem {
     let path = problem.pointer.replace('/', ".");
-    Problem::new(
-        format!("channel.{}.settings{path}", channel.name),
-        problem.message.clone(),
-    )
-    .at_some(channel.place_of(&problem.pointer))
-    .hint(format!(
-        "`herald adapters list --json` shows the settings that `{}` takes",
-        channel.adapter
-    ))
+    Problem::new(format!("channel.{}.settings{path}", channel.name), problem.message.clone())
+        .at_some(channel.place_of(&problem.pointer))
+        .hint(format!("`herald adapters list --json` shows the settings that `{}` takes", channel.adapter))
 }
 
 /// Secrets that stand in the file itself: they work, and are better kept elsewhere.

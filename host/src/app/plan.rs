@@ -14,9 +14,7 @@ pub(super) fn plan(config: &Config) -> Plan {
     let channels = config.channels.iter();
     Plan {
         routes: config.routes.clone(),
-        channels: channels
-            .map(|channel| (channel.name.clone(), Arc::new(one(config, channel))))
-            .collect(),
+        channels: channels.map(|channel| (channel.name.clone(), Arc::new(one(config, channel)))).collect(),
         app_url: config.server.app_url.clone(),
     }
 }
@@ -48,8 +46,5 @@ pub(super) fn live_channels(config: &Config) -> Vec<LiveChannel> {
 
 /// Where requests may go.
 pub(super) fn outbound(config: &Config) -> Options {
-    Options {
-        allow_http: config.outbound.allow_http.clone(),
-        allow_addresses: config.outbound.allow_addresses.clone(),
-    }
+    Options { allow_http: config.outbound.allow_http.clone(), allow_addresses: config.outbound.allow_addresses.clone() }
 }

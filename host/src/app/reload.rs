@@ -52,45 +52,29 @@ impl ReloadHandle {
             return Ok(None);
         };
         // A bare file name has an empty parent: the working directory.
-        let folder = file
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut wake = Wake::new(folder);
         let waker = wake.waker();
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let (again, asked) = crossbeam_channel::bounded::<()>(1);
-        let mut reloader = Reloader {
-            origin,
-            file,
-            current,
-            pipeline,
-            face,
-            runtime: tokio::runtime::Handle::current(),
-        };
+        let mut reloader =
+            Reloader { origin, file, current, pipeline, face, runtime: tokio::runtime::Handle::current() };
         let mut seen = fs::read(&reloader.file).ok();
-        let thread = thread::Builder::new()
-            .name("config-watch".to_owned())
-            .spawn(move || {
-                loop {
-                    wake.wait(RESCAN);
-                    if stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected) {
-                        return;
-                    }
-                    let asked = asked.try_recv().is_ok();
-                    let found = settled(&reloader.file);
-                    if asked || (found.is_some() && found != seen) {
-                        seen = found;
-                        reloader.reload();
-                    }
+        let thread = thread::Builder::new().name("config-watch".to_owned()).spawn(move || {
+            loop {
+                wake.wait(RESCAN);
+                if stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected) {
+                    return;
                 }
-            })?;
-        Ok(Some(Self {
-            stop: Some(stop),
-            again,
-            waker,
-            thread: Some(thread),
-        }))
+                let asked = asked.try_recv().is_ok();
+                let found = settled(&reloader.file);
+                if asked || (found.is_some() && found != seen) {
+                    seen = found;
+                    reloader.reload();
+                }
+            }
+        })?;
+        Ok(Some(Self { stop: Some(stop), again, waker, thread: Some(thread) }))
     }
 
     /// Reads the config again, changed or not: what its references point at may have changed.

@@ -11,7 +11,7 @@ use super::{
     remote::Remote,
 };
 use crate::{
-    adapter::{Options, Origin, Registry, digest},
+    adapter::{Adapter, Options, Origin, Registry, digest},
     app,
 };
 
@@ -41,16 +41,12 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
     let rows: Vec<Vec<String>> = list("adapters")
         .iter()
         .map(|adapter| {
-            let origin = match adapter.get("origin") {
-                Some(Value::String(origin)) => origin.clone(),
-                Some(origin) => [("/file", ""), ("/last-good", "last good version of ")]
-                    .iter()
-                    .filter(|(pointer, _)| origin.pointer(pointer).is_some())
-                    .map(|(pointer, what)| format!("{what}{}", output::text(origin, pointer)))
-                    .collect(),
-                None => String::new(),
-            };
             let text = |pointer| output::text(adapter, pointer);
+            let origin = match (text("/origin/file"), text("/origin/last-good")) {
+                (file, _) if !file.is_empty() => file,
+                (_, file) if !file.is_empty() => format!("last good version of {file}"),
+                _ => text("/origin"),
+            };
             vec![text("/name"), text("/version"), text("/title"), origin, text("/summary")]
         })
         .collect();
@@ -70,20 +66,28 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
 
 /// Runs `describe` in the sandbox and nothing else.
 fn inspect(common: &Common, file: &Path) -> anyhow::Result<ExitCode> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let registry = Registry::open(Options::default(), Vec::new())?;
-    let adapter = match registry.load(&name, &bytes, Origin::File(file.to_owned())) {
-        Ok(adapter) => adapter,
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let built_in = file.to_str().filter(|_| !file.exists()).and_then(|name| registry.get(name));
+    if let Some(adapter) = built_in {
+        return show(common, &adapter);
+    }
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    match registry.load(&name, &bytes, Origin::File(file.to_owned())) {
+        Ok(adapter) => show(common, &adapter),
         Err(error) => {
             if common.json {
-                output::json(&json!({ "name": name, "digest": digest(&bytes), "step": error.step, "message": error.message }))?;
+                let digest = digest(&bytes);
+                output::json(&json!({ "name": name, "digest": digest, "step": error.step, "message": error.message }))?;
             } else {
                 output::line(output::harmless(&format!("{}: refused ({}): {error}", file.display(), error.step)))?;
             }
-            return Ok(ExitCode::from(2));
+            Ok(ExitCode::from(2))
         }
-    };
+    }
+}
+
+fn show(common: &Common, adapter: &Adapter) -> anyhow::Result<ExitCode> {
     let account = adapter.account();
     if common.json {
         output::json(&account)?;

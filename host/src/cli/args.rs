@@ -97,9 +97,9 @@ pub(super) struct Demo {
 pub(super) enum Adapters {
     /// Those of the running host, or of the config when none runs
     List,
-    /// What a file is: title, version, settings, hosts, imports, exports, size
+    /// What an adapter is: title, version, settings, hosts, imports, exports, size
     Inspect {
-        /// A WebAssembly component
+        /// A WebAssembly component, or the name of a built-in adapter
         file: PathBuf,
     },
 }

@@ -60,10 +60,7 @@ fn list(common: &Common, remote: &Remote) -> anyhow::Result<ExitCode> {
 fn test(common: &Common, remote: &Remote, name: &str) -> anyhow::Result<ExitCode> {
     let path = format!("/v1/channels/{}/test", segment(name));
     let accepted = remote.post(&path, "application/json", Vec::new())?;
-    let id = accepted
-        .get("delivery")
-        .and_then(Value::as_str)
-        .context("the host did not name the delivery")?;
+    let id = accepted.get("delivery").and_then(Value::as_str).context("the host did not name the delivery")?;
     let detail = remote.get(&format!("/v1/deliveries/{id}?wait={WAIT}"))?;
     if common.json {
         output::json(&detail)?;

@@ -40,10 +40,7 @@ async fn demo(once: bool) -> anyhow::Result<()> {
     let board = adapters.join("board.wasm");
     std::fs::write(&board, first)?;
     let config = write_config(folder.path(), receiver.address.port())?;
-    let origin = Origin {
-        file: Some(config),
-        ..Origin::default()
-    };
+    let origin = Origin { file: Some(config), ..Origin::default() };
     let checked = origin.load()?;
     let app = App::start(checked, Some(origin), Clock::system()).await?;
     let mut tour = Tour::new(&app, receiver, folder.path())?;

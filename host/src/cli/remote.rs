@@ -41,9 +41,7 @@ impl Remote {
     pub fn is_absent(&self) -> bool {
         let request = self.http.get(self.at("/healthz"));
         // Begun within the runtime: its timeout is a timer.
-        self.runtime
-            .block_on(async { request.send().await })
-            .is_err_and(|error| error.is_connect())
+        self.runtime.block_on(async { request.send().await }).is_err_and(|error| error.is_connect())
     }
 
     fn at(&self, path: &str) -> String {
@@ -95,7 +93,8 @@ pub(super) fn client() -> anyhow::Result<reqwest::Client> {
 fn base(common: &Common) -> anyhow::Result<String> {
     let named = common.url.clone().or_else(|| config::process_variable("HERALD_URL"));
     if let Some(url) = named.filter(|url| !url.is_empty()) {
-        let url = url::Url::parse(&url).with_context(|| format!("`{url}` is not a URL such as http://127.0.0.1:7766"))?;
+        let url =
+            url::Url::parse(&url).with_context(|| format!("`{url}` is not a URL such as http://127.0.0.1:7766"))?;
         return Ok(url.as_str().trim_end_matches('/').to_owned());
     }
     let origin = common.origin(Vec::new())?;

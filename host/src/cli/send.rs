@@ -42,14 +42,8 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// By the file's name; text that is several JSON values, a line each, is known by that.
 fn guess(file: &Path, body: &[u8]) -> &'static str {
-    let lines_by_name = file
-        .extension()
-        .is_some_and(|extension| extension == "ndjson" || extension == "jsonl");
+    let lines_by_name = file.extension().is_some_and(|extension| extension == "ndjson" || extension == "jsonl");
     let mut values = serde_json::Deserializer::from_slice(body).into_iter::<serde::de::IgnoredAny>();
     let several = values.next().is_some_and(|value| value.is_ok()) && values.next().is_some();
-    if lines_by_name || several {
-        "application/x-ndjson"
-    } else {
-        "application/json"
-    }
+    if lines_by_name || several { "application/x-ndjson" } else { "application/json" }
 }

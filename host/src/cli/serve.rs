@@ -59,9 +59,7 @@ fn flags(args: &Serve) -> anyhow::Result<Vec<(String, String)>> {
 
 /// The log goes to standard error. The filter has been checked with the config.
 pub(super) fn log(server: &Server) {
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&server.log))
-        .with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&server.log)).with_writer(std::io::stderr);
     // A second call would be a defect of ours and harmless: the first log stays.
     let _ = match server.log_format {
         LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),

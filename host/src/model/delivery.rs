@@ -1,5 +1,7 @@
 //! A delivery and what has been tried for it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{AdapterId, DeliveryId, Header, Millis, Response};
@@ -196,7 +198,7 @@ pub struct Exchange {
     /// What was sent, redacted.
     pub request: SentRequest,
     /// What came back, redacted; none when nothing did.
-    pub response: Option<Response>,
+    pub response: Option<Arc<Response>>,
     /// What went wrong on the wire, and in words.
     pub error: Option<(TransportError, String)>,
     /// How long it took.

@@ -55,3 +55,19 @@ impl FromStr for DeliveryId {
         Ulid::from_string(rest).map(Self).map_err(|_| InvalidId)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_comes_back_from_its_text_and_its_bytes() {
+        let id = DeliveryId::new(1_700_000_000_000, 42);
+        assert_eq!(id.to_string().parse::<DeliveryId>().unwrap(), id);
+        assert_eq!(DeliveryId::from_bytes(id.to_bytes()), id);
+        assert!(DeliveryId::new(1_700_000_000_001, 0) > id, "later ids sort later");
+        for nonsense in ["", "dlv_", "evt_01kb0c6zj3v5t8w2n4x7q9r1se", "dlv_01kb0c6zj3v5t8w2n4x7q9r1s", "dlv_é"] {
+            assert!(nonsense.parse::<DeliveryId>().is_err(), "{nonsense}");
+        }
+    }
+}

@@ -139,9 +139,7 @@ pub struct Response {
 impl Response {
     /// The first header of that (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find_map(|(n, v)| (n == name).then_some(v.as_str()))
+        self.headers.iter().find_map(|(n, v)| (n == name).then_some(v.as_str()))
     }
 }
 

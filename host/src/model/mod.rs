@@ -12,14 +12,12 @@ mod route;
 mod rule;
 
 pub use delivery::{
-    Attempt, AttemptSummary, Blame, Delivery, Exchange, FailReason, Outcome, SentRequest, State, Timing,
-    TransportError,
+    Attempt, AttemptSummary, Blame, Delivery, Exchange, FailReason, Outcome, SentRequest, State, Timing, TransportError,
 };
 pub use event::{Event, EventType, InvalidType};
 pub use ids::DeliveryId;
 pub use message::{
-    AdapterId, Auth, Body, Context, Description, Hash, Header, Hmac, Hop, Refusal, Request,
-    Response, Verdict,
+    AdapterId, Auth, Body, Context, Description, Hash, Header, Hmac, Hop, Refusal, Request, Response, Verdict,
 };
 pub use retry::{Policy, retry_after};
 pub use route::{Pattern, Route};

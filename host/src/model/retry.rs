@@ -40,3 +40,47 @@ pub fn retry_after(value: &str, now: Millis) -> Option<Millis> {
     let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(u64::try_from(date.as_millis()).ok()?.saturating_sub(now))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn policy() -> Policy {
+        let schedule = [5, 30, 120].map(Duration::from_secs).to_vec();
+        Policy { schedule, jitter: 0.2, longest_wait: Duration::from_secs(86_400) }
+    }
+
+    proptest! {
+        #[test]
+        fn a_planned_delay_stays_within_its_jitter(number in 1_u32..=3, random in 0.0..1.0) {
+            let delay = policy().delay(number, None, random).unwrap().as_secs_f64();
+            let planned = policy().schedule[number as usize - 1].as_secs_f64();
+            prop_assert!((planned * 0.8 - 1e-6..=planned * 1.2 + 1e-6).contains(&delay));
+        }
+
+        #[test]
+        fn an_asked_wait_is_exact_up_to_the_cap(asked in 0_u64..1_000_000, random in 0.0..1.0) {
+            let asked = Duration::from_secs(asked);
+            let cap = policy().longest_wait;
+            prop_assert_eq!(policy().delay(1, Some(asked), random), Some(asked.min(cap)));
+        }
+
+        #[test]
+        fn after_the_last_attempt_there_is_none(number in 4_u32.., asked in proptest::option::of(0_u64..100)) {
+            prop_assert_eq!(policy().delay(number, asked.map(Duration::from_secs), 0.5), None);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = 1_445_412_420_000;
+        assert_eq!(retry_after("120", now), Some(120_000));
+        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT", now), Some(60_000));
+        assert_eq!(retry_after("Wed, 21 Oct 2015 07:20:00 GMT", now), Some(0), "it is over");
+        for nonsense in ["", "-1", "soon", "99999999999999999999"] {
+            assert_eq!(retry_after(nonsense, now), None, "{nonsense}");
+        }
+    }
+}

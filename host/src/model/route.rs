@@ -20,15 +20,8 @@ pub struct Route {
 impl Route {
     /// Whether the event goes this way.
     pub fn matches(&self, event: &Event) -> bool {
-        let project = self
-            .project
-            .as_ref()
-            .is_none_or(|wanted| event.project.as_ref() == Some(wanted));
-        project
-            && self
-                .events
-                .iter()
-                .any(|pattern| pattern.matches(event.kind.as_str()))
+        let project = self.project.as_ref().is_none_or(|wanted| event.project.as_ref() == Some(wanted));
+        project && self.events.iter().any(|pattern| pattern.matches(event.kind.as_str()))
     }
 }
 
@@ -51,5 +44,28 @@ impl Pattern {
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_star_is_special_in_a_pattern() {
+        for (pattern, kind, matches) in [
+            ("execution_completed", "execution_completed", true),
+            ("execution_completed", "execution_completed2", false),
+            ("*_failed", "deployment_failed", true),
+            ("*_failed", "_failed", true),
+            ("execution_*", "execution_completed", true),
+            ("*", "anything", true),
+            ("a*b*c", "a-b-c", true),
+            ("a?c", "abc", false),
+            ("a?c", "a?c", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(kind), matches, "{pattern} {kind}");
+        }
     }
 }

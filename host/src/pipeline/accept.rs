@@ -34,15 +34,9 @@ impl Pipeline {
     pub async fn accept(&self, post: &Post<'_>) -> Result<Receipt, NotAccepted> {
         let plan = self.plan();
         let now = self.0.clock.now();
-        let read = incoming::read(
-            post,
-            &Surroundings {
-                now,
-                app_url: plan.app_url.as_ref(),
-                new_id: &|| event_id(now),
-            },
-        )
-        .map_err(NotAccepted::Bad)?;
+        let read =
+            incoming::read(post, &Surroundings { now, app_url: plan.app_url.as_ref(), new_id: &|| event_id(now) })
+                .map_err(NotAccepted::Bad)?;
         let events = read
             .events
             .into_iter()
@@ -57,10 +51,7 @@ impl Pipeline {
             })
             .collect();
         let events = self.store_and_wake(events).await.map_err(NotAccepted::Store)?;
-        Ok(Receipt {
-            events,
-            is_list: read.is_list,
-        })
+        Ok(Receipt { events, is_list: read.is_list })
     }
 
     /// Accepts a test event for one channel, whatever the routes say; `None` when there is no such channel.
@@ -76,11 +67,8 @@ impl Pipeline {
     }
 
     async fn store_and_wake(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
-        let channels: BTreeSet<String> = events
-            .iter()
-            .flat_map(|new| &new.deliveries)
-            .map(|delivery| delivery.channel.clone())
-            .collect();
+        let channels: BTreeSet<String> =
+            events.iter().flat_map(|new| &new.deliveries).map(|delivery| delivery.channel.clone()).collect();
         let accepted = self.0.store.accept(events).await?;
         for channel in &channels {
             self.wake(channel);

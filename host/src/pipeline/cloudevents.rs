@@ -11,8 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::incoming::{
-    BadInput, Post, Read, Surroundings, checked_id, event_type, link, parse, read_list, subject_of,
-    time, title_of,
+    BadInput, Post, Read, Surroundings, checked_id, event_type, link, parse, read_list, subject_of, time, title_of,
 };
 use crate::model::Event;
 
@@ -20,18 +19,11 @@ use crate::model::Event;
 pub(super) fn read(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Option<Read>, BadInput> {
     let binary = post.ce_headers.iter().any(|(name, _)| *name == "specversion");
     let read = match post.content_type {
-        "application/cloudevents+json" => Read {
-            events: vec![structured(&post.body, around)?],
-            is_list: false,
-        },
-        "application/cloudevents-batch+json" => Read {
-            events: read_list(&post.body, |_, item| structured(&item, around))?,
-            is_list: true,
-        },
-        _ if binary => Read {
-            events: vec![from_headers(post, around)?],
-            is_list: false,
-        },
+        "application/cloudevents+json" => Read { events: vec![structured(&post.body, around)?], is_list: false },
+        "application/cloudevents-batch+json" => {
+            Read { events: read_list(&post.body, |_, item| structured(&item, around))?, is_list: true }
+        }
+        _ if binary => Read { events: vec![from_headers(post, around)?], is_list: false },
         _ => return Ok(None),
     };
     Ok(Some(read))
@@ -81,9 +73,8 @@ fn from_headers(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Event, Bad
         .iter()
         .map(|(name, value)| ((*name).into(), percent_decode_str(value).decode_utf8_lossy()))
         .collect();
-    let is_json = post.content_type.is_empty()
-        || post.content_type == "application/json"
-        || post.content_type.ends_with("+json");
+    let is_json =
+        post.content_type.is_empty() || post.content_type == "application/json" || post.content_type.ends_with("+json");
     let data: Option<Cow<'_, RawValue>> = if post.body.trim_ascii().is_empty() {
         None
     } else if is_json {
@@ -101,8 +92,7 @@ fn from_headers(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Event, Bad
 }
 
 fn raw(value: &Value) -> Result<Box<RawValue>, BadInput> {
-    serde_json::value::to_raw_value(value)
-        .map_err(|error| BadInput::invalid(error.to_string(), "send JSON data"))
+    serde_json::value::to_raw_value(value).map_err(|error| BadInput::invalid(error.to_string(), "send JSON data"))
 }
 
 /// What the data may say where no attribute says it.
@@ -117,16 +107,14 @@ struct Said {
 
 impl Attributes<'_> {
     fn required(&self, name: &str) -> Result<String, BadInput> {
-        self.named
-            .get(name)
-            .filter(|value| !value.is_empty())
-            .map(|value| value.clone().into_owned())
-            .ok_or_else(|| {
+        self.named.get(name).filter(|value| !value.is_empty()).map(|value| value.clone().into_owned()).ok_or_else(
+            || {
                 BadInput::invalid(
                     format!("the CloudEvents attribute `{name}` is missing"),
                     "CloudEvents 1.0 requires id, source, specversion and type",
                 )
-            })
+            },
+        )
     }
 
     /// An attribute, or the text of the same name in the data.

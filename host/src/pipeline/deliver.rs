@@ -7,8 +7,8 @@ use crate::{
     adapter::CallError,
     clock::{self, Stopwatch},
     model::{
-        Attempt, Blame, Context, Exchange, FailReason, Hop, Millis, Outcome, Request, Response,
-        TransportError, Verdict, judge_by_status,
+        Attempt, Blame, Context, Exchange, FailReason, Millis, Outcome, Request, Response, TransportError, Verdict,
+        judge_by_status,
     },
     outbound::{self, Destination, Refused, Sealed},
     store::{Job, Next, Settlement},
@@ -21,21 +21,26 @@ const STORE_TROUBLE: Duration = Duration::from_millis(500);
 
 /// What an attempt came to, before the schedule is asked.
 enum End {
-    Delivered { reference: Option<String> },
-    Retry { reason: String, after_ms: Option<u64> },
+    Delivered {
+        reference: Option<String>,
+    },
+    Retry {
+        reason: String,
+        after_ms: Option<u64>,
+    },
     Rejected(String),
     Disable(String),
     /// No request, or no sense in the answer: not the receiver's doing.
-    Failed { reason: FailReason, blame: Blame, message: String },
+    Failed {
+        reason: FailReason,
+        blame: Blame,
+        message: String,
+    },
 }
 
 impl From<CallError> for End {
     fn from(error: CallError) -> Self {
-        Self::Failed {
-            reason: FailReason::Adapter,
-            blame: Blame::Adapter,
-            message: error.to_string(),
-        }
+        Self::Failed { reason: FailReason::Adapter, blame: Blame::Adapter, message: error.to_string() }
     }
 }
 
@@ -45,21 +50,12 @@ impl From<Refused> for End {
             Some(hint) => format!("{}; {hint}", refused.message),
             None => refused.message,
         };
-        Self::Failed {
-            reason: refused.reason,
-            blame: refused.blame,
-            message,
-        }
+        Self::Failed { reason: refused.reason, blame: refused.blame, message }
     }
 }
 
 /// Makes one attempt and records it. The answer says when the delivery is due again, if it is.
-pub(super) async fn deliver(
-    inner: Arc<Inner>,
-    lane: Arc<Lane>,
-    served: Arc<Served>,
-    job: Job,
-) -> Option<Millis> {
+pub(super) async fn deliver(inner: Arc<Inner>, lane: Arc<Lane>, served: Arc<Served>, job: Job) -> Option<Millis> {
     let watch = Stopwatch::start();
     let mut work = Work::new(&inner, &served, &job);
     let end = work.run().await;
@@ -125,11 +121,7 @@ impl<'a> Work<'a> {
                     crate::model::Refusal::Setting(..) => Blame::Settings,
                     crate::model::Refusal::Event(_) => Blame::Adapter,
                 };
-                return End::Failed {
-                    reason: FailReason::Adapter,
-                    blame,
-                    message: refusal.to_string(),
-                };
+                return End::Failed { reason: FailReason::Adapter, blame, message: refusal.to_string() };
             }
             Err(error) => return error.into(),
         };
@@ -139,12 +131,15 @@ impl<'a> Work<'a> {
                 Ok(response) => response,
                 Err(end) => return end,
             };
-            match self.interpret(state, response).await {
-                Ok((Verdict::Next(hop), fresh)) => {
-                    let Hop { request: next, state: kept } = hop;
-                    (request, state, sealed) = (next, kept, fresh);
-                }
-                Ok((verdict, _)) => return end_of(verdict),
+            if !adapter.reads_replies() {
+                return end_of(judge_by_status(&response, self.inner.clock.now()));
+            }
+            // The handles of a further request are those of the call that asked for it.
+            let (context, fresh) = self.call();
+            let event = &self.job.event;
+            match self.inner.threads.interpret(adapter, &context, event, state, response).await {
+                Ok(Verdict::Next(hop)) => (request, state, sealed) = (hop.request, hop.state, fresh),
+                Ok(verdict) => return end_of(verdict),
                 Err(error) => return error.into(),
             }
         }
@@ -156,7 +151,7 @@ impl<'a> Work<'a> {
     }
 
     /// Sends one request and notes what came of it.
-    async fn exchange(&mut self, request: &Request, sealed: &Sealed) -> Result<Response, End> {
+    async fn exchange(&mut self, request: &Request, sealed: &Sealed) -> Result<Arc<Response>, End> {
         let client = self.inner.client.load_full();
         let secrets = &self.served.secrets;
         let destination = Destination {
@@ -169,39 +164,15 @@ impl<'a> Work<'a> {
         let prepared = outbound::prepare(request, sealed, &destination)?;
         let request = prepared.sent(secrets);
         let sent = client.send(prepared, self.served.channel.timeout, secrets).await;
-        let (response, error) = (sent.response.clone(), sent.error.clone());
-        self.exchanges.push(Exchange {
-            request,
-            response: sent.response,
-            error: sent.error,
-            timing: sent.timing,
-        });
-        match (sent.blocked, error, response) {
+        let response = sent.response.map(Arc::new);
+        let end = match (sent.blocked, &sent.error, &response) {
             (Some(refused), ..) => Err(refused.into()),
-            (None, Some((kind, message)), _) => Err(broken(kind, &message)),
-            (None, None, Some(response)) => Ok(response),
+            (None, Some((kind, message)), _) => Err(broken(*kind, message)),
+            (None, None, Some(response)) => Ok(response.clone()),
             (None, None, None) => Err(broken(TransportError::Protocol, "there was no answer")),
-        }
-    }
-
-    /// Asks the adapter what the response means, or judges by the status. Handles in a further request are the call's.
-    async fn interpret(
-        &self,
-        state: Vec<u8>,
-        response: Response,
-    ) -> Result<(Verdict, Sealed), CallError> {
-        let (context, sealed) = self.call();
-        let Served { adapter, .. } = self.served;
-        if !adapter.reads_replies() {
-            return Ok((judge_by_status(&response, context.now), sealed));
-        }
-        let by_status = judge_by_status(&response, context.now);
-        let verdict = self
-            .inner
-            .threads
-            .interpret(adapter, &context, &self.job.event, state, response)
-            .await?;
-        Ok((verdict.unwrap_or(by_status), sealed))
+        };
+        self.exchanges.push(Exchange { request, response, error: sent.error, timing: sent.timing });
+        end
     }
 
     /// The account of the attempt, and where it leaves the delivery.
@@ -230,9 +201,8 @@ impl<'a> Work<'a> {
             End::Delivered { reference } => {
                 attempt.outcome = Outcome::Delivered;
                 let subject = self.job.event.subject.clone();
-                settlement.thread = subject
-                    .zip(reference)
-                    .map(|(subject, reference)| (channel.name.clone(), subject, reference));
+                settlement.thread =
+                    subject.zip(reference).map(|(subject, reference)| (channel.name.clone(), subject, reference));
             }
             End::Retry { reason, after_ms } => {
                 attempt.outcome = Outcome::Retry;
@@ -271,10 +241,7 @@ impl<'a> Work<'a> {
             }
         }
         // What an adapter or a service says may hold what it was sent.
-        attempt.reason = attempt
-            .reason
-            .take()
-            .map(|reason| self.served.secrets.redact(&reason).into_owned());
+        attempt.reason = attempt.reason.take().map(|reason| self.served.secrets.redact(&reason).into_owned());
         settlement
     }
 }
@@ -290,10 +257,7 @@ fn end_of(verdict: Verdict) -> End {
 }
 
 fn broken(kind: TransportError, message: &str) -> End {
-    End::Retry {
-        reason: format!("{kind}: {message}"),
-        after_ms: None,
-    }
+    End::Retry { reason: format!("{kind}: {message}"), after_ms: None }
 }
 
 impl Inner {
@@ -302,7 +266,14 @@ impl Inner {
         let attempt = &settlement.attempt;
         let (delivery, outcome) = (settlement.seq, attempt.outcome);
         match &attempt.reason {
-            None => tracing::info!(channel = lane.name, attempt = attempt.number, micros = attempt.duration_us, "delivered"),
+            None => {
+                tracing::info!(
+                    channel = lane.name,
+                    attempt = attempt.number,
+                    micros = attempt.duration_us,
+                    "delivered"
+                );
+            }
             Some(reason) => tracing::warn!(
                 channel = lane.name, attempt = attempt.number, %outcome, next = settlement.next.state().as_str(), "{reason}"
             ),

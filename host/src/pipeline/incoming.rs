@@ -40,13 +40,7 @@ pub enum BadKind {
 
 impl BadInput {
     pub(super) fn invalid(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            kind: BadKind::Invalid,
-            code: "invalid_event",
-            message: message.into(),
-            hint: hint.into(),
-            index: None,
-        }
+        Self { kind: BadKind::Invalid, code: "invalid_event", message: message.into(), hint: hint.into(), index: None }
     }
 
     fn at(mut self, index: usize) -> Self {
@@ -133,10 +127,7 @@ fn read_lines(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Read, BadInp
         })
         .collect::<Result<Vec<_>, _>>()?;
     not_empty(&events)?;
-    Ok(Read {
-        events,
-        is_list: true,
-    })
+    Ok(Read { events, is_list: true })
 }
 
 /// Reads a JSON array, each item from its own bytes.
@@ -216,10 +207,7 @@ fn native(bytes: &Bytes, key: Option<String>, around: &Surroundings<'_>) -> Resu
 pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadInput> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let wrong = |place: String, error: &serde_json::Error| {
-        let syntax = matches!(
-            error.classify(),
-            serde_json::error::Category::Syntax | serde_json::error::Category::Eof
-        );
+        let syntax = matches!(error.classify(), serde_json::error::Category::Syntax | serde_json::error::Category::Eof);
         if syntax {
             return BadInput {
                 kind: BadKind::Malformed,
@@ -237,9 +225,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadInp
     };
     let value = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| wrong(error.path().to_string(), error.inner()))?;
-    deserializer
-        .end()
-        .map_err(|error| wrong(".".to_owned(), &error))?;
+    deserializer.end().map_err(|error| wrong(".".to_owned(), &error))?;
     Ok(value)
 }
 
@@ -267,15 +253,14 @@ pub(super) fn checked_id(id: String) -> Result<String, BadInput> {
 
 pub(super) fn time(time: Option<&str>, now: Millis) -> Result<Millis, BadInput> {
     let Some(time) = time else { return Ok(now) };
-    time.parse::<jiff::Timestamp>()
-        .ok()
-        .and_then(|time| Millis::try_from(time.as_millisecond()).ok())
-        .ok_or_else(|| {
+    time.parse::<jiff::Timestamp>().ok().and_then(|time| Millis::try_from(time.as_millisecond()).ok()).ok_or_else(
+        || {
             BadInput::invalid(
                 format!("`time` is not a time since 1970 by RFC 3339: {time:?}"),
                 "write it as 2021-04-21T12:58:18.119Z",
             )
-        })
+        },
+    )
 }
 
 /// An absolute http(s) link; a relative one needs to know the application's address.
@@ -285,9 +270,9 @@ pub(super) fn link(url: Option<String>, around: &Surroundings<'_>) -> Result<Opt
     };
     let url = match (Url::parse(&text), around.app_url) {
         (Ok(url), _) => url,
-        (Err(url::ParseError::RelativeUrlWithoutBase), Some(base)) => base
-            .join(&text)
-            .map_err(|error| BadInput::invalid(format!("`url`: {error}"), "send an absolute URL"))?,
+        (Err(url::ParseError::RelativeUrlWithoutBase), Some(base)) => {
+            base.join(&text).map_err(|error| BadInput::invalid(format!("`url`: {error}"), "send an absolute URL"))?
+        }
         (Err(url::ParseError::RelativeUrlWithoutBase), None) => {
             tracing::warn!("an event has a relative URL, which messages leave out; set `server.app_url` to resolve it");
             return Ok(None);
@@ -297,10 +282,7 @@ pub(super) fn link(url: Option<String>, around: &Surroundings<'_>) -> Result<Opt
         }
     };
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(BadInput::invalid(
-            format!("`url` has the scheme `{}`", url.scheme()),
-            "links are http or https",
-        ));
+        return Err(BadInput::invalid(format!("`url` has the scheme `{}`", url.scheme()), "links are http or https"));
     }
     Ok(Some(url.into()))
 }
@@ -310,10 +292,9 @@ pub(super) fn object(data: Option<&RawValue>) -> Result<Box<RawValue>, BadInput>
     match data.map(RawValue::get) {
         None | Some("null") => Ok(empty_object()),
         Some(text) if text.starts_with('{') => Ok(data.map_or_else(empty_object, ToOwned::to_owned)),
-        Some(_) => Err(BadInput::invalid(
-            "`data` is not an object",
-            "put the value under a name: {\"data\": {\"value\": …}}",
-        )),
+        Some(_) => {
+            Err(BadInput::invalid("`data` is not an object", "put the value under a name: {\"data\": {\"value\": …}}"))
+        }
     }
 }
 
@@ -334,14 +315,12 @@ pub(super) fn title_of(kind: &EventType) -> String {
 /// The most specific thing that the data names by an id: `execution-id`, `valohai.execution-id`, `execution_id`.
 pub(super) fn subject_of(data: &RawValue) -> Option<String> {
     let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(data.get()).ok()?;
-    ["execution-id", "task-id", "pipeline-id", "deployment-id"]
-        .iter()
-        .find_map(|wanted| {
-            members.iter().find_map(|(name, value)| {
-                let last = name.rsplit('.').next().unwrap_or(name);
-                (last.replace('_', "-") == *wanted).then(|| scalar(value)).flatten()
-            })
+    ["execution-id", "task-id", "pipeline-id", "deployment-id"].iter().find_map(|wanted| {
+        members.iter().find_map(|(name, value)| {
+            let last = name.rsplit('.').next().unwrap_or(name);
+            (last.replace('_', "-") == *wanted).then(|| scalar(value)).flatten()
         })
+    })
 }
 
 fn scalar(value: &RawValue) -> Option<String> {

@@ -93,9 +93,19 @@ struct Inner {
     lanes: Mutex<BTreeMap<String, LaneHandle>>,
     /// Counts settlements, for those who wait for one.
     settled: watch::Sender<u64>,
-    /// Becomes true once: nothing new is begun.
-    stopping: watch::Sender<bool>,
+    /// Goes on from each to the next, and never back.
+    phase: watch::Sender<Phase>,
     totals: Totals,
+}
+
+/// How far a host is with stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Phase {
+    Running,
+    /// Nothing new is begun; what is under way is finished.
+    Finishing,
+    /// The time for that is over: what is under way is let go, and stays pending.
+    Releasing,
 }
 
 struct LaneHandle {
@@ -149,7 +159,7 @@ impl Pipeline {
             plan: ArcSwap::default(),
             lanes: Mutex::default(),
             settled: watch::Sender::new(0),
-            stopping: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Running),
             totals: Totals::default(),
         }))
     }
@@ -163,11 +173,9 @@ impl Pipeline {
         }
         self.0.plan.store(plan.clone());
         let mut lanes = self.lanes();
-        // A lane that is over has panicked: it is made anew. One whose channel is gone stays, for what it has in hand.
+        // A lane whose channel is gone rests and stays: when the channel comes back, it knows what it still has in hand.
         lanes.retain(|_, handle| !handle.task.is_finished());
-        for handle in lanes.values() {
-            handle.lane.wake();
-        }
+        lanes.values().for_each(|handle| handle.lane.wake());
         for name in plan.channels.keys() {
             lanes.entry(name.clone()).or_insert_with(|| {
                 let lane = Arc::new(Lane::new(name));
@@ -223,20 +231,22 @@ impl Pipeline {
     /// Begins nothing new, and gives what is under way until `grace` is over. What is not finished then stays pending:
     /// true when all was finished.
     pub async fn stop(&self, grace: Duration) -> bool {
-        self.0.stopping.send_replace(true);
+        self.0.phase.send_replace(Phase::Finishing);
         let handles = std::mem::take(&mut *self.lanes());
-        let mut tasks: Vec<_> = handles.into_values().map(|handle| handle.task).collect();
-        let all = async {
-            for task in &mut tasks {
-                // A panic there has been reported by its own task.
-                let _ = task.await;
-            }
-        };
-        let finished = tokio::time::timeout(grace, all).await.is_ok();
-        for task in tasks {
-            task.abort();
+        let all = futures_util::future::join_all(handles.into_values().map(|handle| handle.task));
+        let mut all = std::pin::pin!(all);
+        let finished = tokio::time::timeout(grace, &mut all).await.is_ok();
+        if !finished {
+            self.0.phase.send_replace(Phase::Releasing);
+            all.await;
         }
         finished
+    }
+
+    /// Returns when the host begins to stop.
+    pub async fn stopping(&self) {
+        // An error would mean that the sender, which `self` holds, is gone.
+        let _ = self.0.phase.subscribe().wait_for(|phase| *phase != Phase::Running).await;
     }
 
     fn wake(&self, channel: &str) {

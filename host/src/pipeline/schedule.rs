@@ -15,9 +15,8 @@ use tokio::{
     task::{Id, JoinSet},
 };
 
-use super::{Channel, Inner, deliver, secrets::Served};
+use super::{Inner, Phase, deliver, secrets::Served};
 use crate::{
-    adapter::Adapter,
     clock,
     model::{DeliveryId, Millis},
     store::{Job, StoreError},
@@ -80,14 +79,13 @@ struct Hand {
     resting: bool,
 }
 
-/// Runs until the host stops. While its channel is gone it finishes what is under way and begins nothing: should the channel
-/// come back meanwhile, it knows what it has in hand, and nothing is sent twice.
+/// Runs until the host stops.
 pub(super) async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
     let mut hand = Hand { stale: true, ..Hand::default() };
     let mut served = None;
-    let mut stopping = inner.stopping.subscribe();
+    let mut phase = inner.phase.subscribe();
     let mut adapters = inner.registry.changes();
-    while !*stopping.borrow_and_update() {
+    while *phase.borrow_and_update() == Phase::Running {
         match inner.store.disabled().await {
             Ok(disabled) => {
                 lane.disable(disabled.iter().any(|disabled| disabled.name == lane.name));
@@ -96,24 +94,24 @@ pub(super) async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
             Err(error) => trouble(&lane, &error).await,
         }
     }
-    while !*stopping.borrow_and_update() {
+    while *phase.borrow_and_update() == Phase::Running {
         adapters.borrow_and_update();
-        let channel = inner.plan.load().channels.get(&lane.name).cloned();
-        let begun = if let Some(channel) = channel {
-            let adapter = inner.registry.get(&channel.adapter);
-            begin(&inner, &lane, &channel, adapter, &mut served, &mut hand).await
-        } else {
-            served = None;
-            hand.put_down();
-            Ok(())
-        };
-        match begun {
-            Ok(()) => wait(&inner, &lane, &mut hand, &mut stopping, &mut adapters).await,
-            Err(error) => trouble(&lane, &error).await,
+        match serving(&inner, &lane, &mut served) {
+            Ok(served) => {
+                if let Err(error) = hand.begin(&inner, &lane, &served).await {
+                    trouble(&lane, &error).await;
+                    continue;
+                }
+            }
+            Err(why) => hand.rest(&lane, &why),
         }
+        wait(&inner, &lane, &mut hand, &mut phase, &mut adapters).await;
     }
-    // What is under way is finished; who stops the host bounds the time.
-    while hand.running.join_next().await.is_some() {}
+    let release = async { drop(phase.wait_for(|phase| *phase == Phase::Releasing).await) };
+    tokio::select! {
+        () = async { while hand.running.join_next().await.is_some() {} } => {}
+        () = release => hand.running.shutdown().await,
+    }
 }
 
 async fn trouble(lane: &Lane, error: &StoreError) {
@@ -121,56 +119,33 @@ async fn trouble(lane: &Lane, error: &StoreError) {
     clock::pause(STORE_TROUBLE).await;
 }
 
-/// Begins what is due and there is room for.
-async fn begin(
-    inner: &Arc<Inner>,
-    lane: &Arc<Lane>,
-    channel: &Arc<Channel>,
-    adapter: Option<Arc<Adapter>>,
-    served: &mut Option<Arc<Served>>,
-    hand: &mut Hand,
-) -> Result<(), StoreError> {
-    let Some(adapter) = adapter else {
-        hand.rest(lane, &format!("there is no adapter `{}`", channel.adapter));
-        return Ok(());
+/// The channel and the adapter that serve now, or why nothing can be delivered.
+fn serving(inner: &Inner, lane: &Lane, served: &mut Option<Arc<Served>>) -> Result<Arc<Served>, String> {
+    let plan = inner.plan.load();
+    let Some(channel) = plan.channels.get(&lane.name) else {
+        return Err("it is not in the config any more".to_owned());
     };
-    if !served.as_ref().is_some_and(|served| served.is(channel, &adapter)) {
-        match Served::new(channel.clone(), adapter) {
-            Ok(new) => *served = Some(Arc::new(new)),
-            Err(error) => {
-                hand.rest(lane, &format!("its settings can't be used: {error}"));
-                return Ok(());
-            }
+    let Some(adapter) = inner.registry.get(&channel.adapter) else {
+        return Err(format!("there is no adapter `{}`", channel.adapter));
+    };
+    if lane.disabled.load(Ordering::Relaxed) {
+        return Err("it is disabled; `herald channels enable` lets it deliver again".to_owned());
+    }
+    match served {
+        Some(served) if served.is(channel, &adapter) => Ok(served.clone()),
+        _ => {
+            let new = Served::new(channel.clone(), adapter)
+                .map_err(|error| format!("its settings can't be used: {error}"))?;
+            Ok(served.insert(Arc::new(new)).clone())
         }
     }
-    let Some(served) = served else { return Ok(()) };
-    if lane.disabled.load(Ordering::Relaxed) {
-        hand.rest(lane, "it is disabled; `herald channels enable` lets it deliver again");
-        return Ok(());
-    }
-    hand.resting = false;
-    let paused_until = lane.paused_until.load(Ordering::Relaxed);
-    if paused_until > inner.clock.now() {
-        hand.next_due = Some(paused_until);
-        return Ok(());
-    }
-    if hand.stale && hand.ahead.is_empty() {
-        hand.read(inner, lane).await?;
-    }
-    while hand.running.len() < channel.concurrency {
-        let Some(job) = hand.ahead.pop_front() else { break };
-        let id = job.delivery.id;
-        let task = hand.running.spawn(deliver::deliver(inner.clone(), lane.clone(), served.clone(), job));
-        hand.ids.push((task.id(), id));
-    }
-    Ok(())
 }
 
 async fn wait(
     inner: &Arc<Inner>,
     lane: &Lane,
     hand: &mut Hand,
-    stopping: &mut watch::Receiver<bool>,
+    phase: &mut watch::Receiver<Phase>,
     adapters: &mut watch::Receiver<u64>,
 ) {
     // With work at hand only a finished delivery makes room; a timer or a waking would only ask the store again.
@@ -186,22 +161,37 @@ async fn wait(
         () = lane.notify.notified() => hand.stale = true,
         Some(ended) = hand.running.join_next_with_id() => hand.ended(ended),
         () = timer, if !has_work || hand.running.is_empty() => hand.stale = true,
-        _ = stopping.changed() => {}
+        _ = phase.changed() => {}
         _ = adapters.changed() => hand.stale = true,
     }
 }
 
 impl Hand {
+    /// Begins what is due and there is room for.
+    async fn begin(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>, served: &Arc<Served>) -> Result<(), StoreError> {
+        self.resting = false;
+        let paused_until = lane.paused_until.load(Ordering::Relaxed);
+        if paused_until > inner.clock.now() {
+            self.next_due = Some(paused_until);
+            return Ok(());
+        }
+        if self.stale && self.ahead.is_empty() {
+            self.read(inner, lane).await?;
+        }
+        while self.running.len() < served.channel.concurrency {
+            let Some(job) = self.ahead.pop_front() else { break };
+            let id = job.delivery.id;
+            let task = self.running.spawn(deliver::deliver(inner.clone(), lane.clone(), served.clone(), job));
+            self.ids.push((task.id(), id));
+        }
+        Ok(())
+    }
+
     /// Nothing can be begun; a waking changes that.
     fn rest(&mut self, lane: &Lane, why: &str) {
         if !std::mem::replace(&mut self.resting, true) {
             tracing::warn!(channel = lane.name, "deliveries of this channel wait: {why}");
         }
-        self.put_down();
-    }
-
-    /// Forgets what it has read ahead; the store knows it.
-    fn put_down(&mut self) {
         self.ahead.clear();
         self.next_due = None;
         self.stale = true;

@@ -25,11 +25,7 @@ pub(super) struct Served {
 impl Served {
     pub fn new(channel: Arc<Channel>, adapter: Arc<Adapter>) -> Result<Self, BadSecret> {
         let secrets = Secrets::new(&channel.settings, &secret_pointers(&channel, &adapter))?;
-        Ok(Self {
-            channel,
-            adapter,
-            secrets,
-        })
+        Ok(Self { channel, adapter, secrets })
     }
 
     /// Whether it still is what serves.

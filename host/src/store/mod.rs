@@ -119,10 +119,7 @@ impl Store {
         limit: usize,
     ) -> Result<Window, StoreError> {
         let channel = channel.to_owned();
-        self.0
-            .readers
-            .run(move |c| read::due(c, &channel, now, &in_hand, limit))
-            .await
+        self.0.readers.run(move |c| read::due(c, &channel, now, &in_hand, limit)).await
     }
 
     /// Deliveries, the newest first.
@@ -148,22 +145,15 @@ impl Store {
 
 /// A file beside the store: SQLite's own locks are needed for its own purposes.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let open = |source| StoreError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let open = |source| StoreError::Open { path: path.to_owned(), source };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(open)?;
     }
     // Events are nobody else's business: the store is made private before SQLite writes to it.
-    private(OpenOptions::new().create(true).append(true))
-        .open(path)
-        .map_err(open)?;
+    private(OpenOptions::new().create(true).append(true)).open(path).map_err(open)?;
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = private(OpenOptions::new().create(true).append(true))
-        .open(PathBuf::from(name))
-        .map_err(open)?;
+    let file = private(OpenOptions::new().create(true).append(true)).open(PathBuf::from(name)).map_err(open)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
@@ -182,7 +172,9 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection
-        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;")
+        .execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;",
+        )
         .map_err(|error| match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase) => StoreError::Foreign(path.to_owned()),
             _ => error.into(),

@@ -142,7 +142,8 @@ pub(super) fn page(connection: &Connection, filter: &Filter) -> Result<Vec<Liste
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     let mut and = |condition: &str, value: Box<dyn ToSql>| {
         values.push(value);
-        sql.push_str(&format!(" AND {}", condition.replace('?', &format!("?{}", values.len()))));
+        sql.push_str(" AND ");
+        sql.push_str(&condition.replace('?', &format!("?{}", values.len())));
     };
     if let Some(channel) = &filter.channel {
         and("d.channel = ?", Box::new(channel.clone()));
@@ -167,17 +168,13 @@ pub(super) fn page(connection: &Connection, filter: &Filter) -> Result<Vec<Liste
             Some(record) => Some(attempt(&record, delivery.id)?.summary()),
             None => None,
         };
-        Ok(Listed {
-            delivery,
-            last_attempt,
-        })
+        Ok(Listed { delivery, last_attempt })
     })
     .collect()
 }
 
 fn attempt(record: &str, delivery: DeliveryId) -> Result<Attempt> {
-    serde_json::from_str(record)
-        .map_err(|error| StoreError::Damaged(format!("an attempt of {delivery}: {error}")))
+    serde_json::from_str(record).map_err(|error| StoreError::Damaged(format!("an attempt of {delivery}: {error}")))
 }
 
 /// Everything about one delivery.
@@ -196,24 +193,17 @@ pub(super) fn delivery(connection: &Connection, id: DeliveryId) -> Result<Option
         .prepare_cached(&format!(
             "SELECT d.seq, {DELIVERY}, {EVENT} FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.id = ?1"
         ))?
-        .query_row([id.to_bytes()], |row| {
-            Ok((row.get::<_, i64>(0)?, rows::delivery(row, 1)?, rows::event(row, 11)?))
-        })
+        .query_row([id.to_bytes()], |row| Ok((row.get::<_, i64>(0)?, rows::delivery(row, 1)?, rows::event(row, 11)?)))
         .optional()?;
     let Some((seq, delivery, event)) = found else {
         return Ok(None);
     };
-    let mut statement =
-        connection.prepare_cached("SELECT record FROM attempts WHERE delivery = ?1 ORDER BY number")?;
+    let mut statement = connection.prepare_cached("SELECT record FROM attempts WHERE delivery = ?1 ORDER BY number")?;
     let mut attempts = Vec::new();
     for record in statement.query_map([seq], |row| row.get::<_, String>(0))? {
         attempts.push(attempt(&record?, id)?);
     }
-    Ok(Some(Detail {
-        delivery,
-        event,
-        attempts,
-    }))
+    Ok(Some(Detail { delivery, event, attempts }))
 }
 
 /// Deliveries of a channel in a state.
@@ -228,19 +218,13 @@ pub struct Counts {
 }
 
 pub(super) fn counts(connection: &Connection) -> Result<Vec<Counts>> {
-    let mut statement = connection
-        .prepare_cached("SELECT channel, state, count(*) FROM deliveries GROUP BY channel, state")?;
-    let rows = statement.query_map([], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?))
-    })?;
+    let mut statement =
+        connection.prepare_cached("SELECT channel, state, count(*) FROM deliveries GROUP BY channel, state")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))?;
     rows.map(|row| {
         let (channel, code, count) = row?;
         let state = rows::state(code).ok_or_else(|| StoreError::Damaged("an unknown state".to_owned()))?;
-        Ok(Counts {
-            channel,
-            state,
-            count: to_millis(count),
-        })
+        Ok(Counts { channel, state, count: to_millis(count) })
     })
     .collect()
 }
@@ -259,11 +243,7 @@ pub struct DisabledChannel {
 pub(super) fn disabled(connection: &Connection) -> Result<Vec<DisabledChannel>> {
     let mut statement = connection.prepare_cached("SELECT name, at, reason FROM disabled_channels")?;
     let rows = statement.query_map([], |row| {
-        Ok(DisabledChannel {
-            name: row.get(0)?,
-            at: to_millis(row.get(1)?),
-            reason: row.get(2)?,
-        })
+        Ok(DisabledChannel { name: row.get(0)?, at: to_millis(row.get(1)?), reason: row.get(2)? })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -17,18 +17,13 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
     let application: i64 = pragma("application_id")?;
     let version: i64 = pragma("user_version")?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     if application != APPLICATION_ID && (tables > 0 || version > 0) {
         return Err(StoreError::Foreign(path.to_owned()));
     }
     if version > known {
-        return Err(StoreError::Newer {
-            path: path.to_owned(),
-            found: version,
-            known,
-        });
+        return Err(StoreError::Newer { path: path.to_owned(), found: version, known });
     }
     for (step, number) in STEPS.iter().zip(1..).filter(|(_, number)| *number > version) {
         let transaction = connection.transaction()?;

@@ -97,11 +97,7 @@ pub(super) fn accept(connection: &Connection, new: &NewEvent) -> Result<Accepted
         let now = to_i64(event.received_at);
         insert.execute(params![delivery.id.to_bytes(), seq, delivery.channel, now])?;
     }
-    Ok(Accepted {
-        id: event.id.clone(),
-        deliveries: count,
-        duplicate: false,
-    })
+    Ok(Accepted { id: event.id.clone(), deliveries: count, duplicate: false })
 }
 
 /// What the first event of that id was answered.
@@ -110,16 +106,11 @@ fn earlier(connection: &Connection, event: &Event) -> Result<Accepted, StoreErro
         .prepare_cached("SELECT deliveries FROM events WHERE id = ?1 AND source = ?2")?
         .query_row(params![event.id, event.source], |row| row.get(0))
         .optional()?;
-    Ok(Accepted {
-        id: event.id.clone(),
-        deliveries: deliveries.unwrap_or_default(),
-        duplicate: true,
-    })
+    Ok(Accepted { id: event.id.clone(), deliveries: deliveries.unwrap_or_default(), duplicate: true })
 }
 
 pub(super) fn settle(connection: &Connection, settled: &Settlement) -> Result<(), StoreError> {
-    let record = serde_json::to_string(&settled.attempt)
-        .map_err(|error| StoreError::Damaged(error.to_string()))?;
+    let record = serde_json::to_string(&settled.attempt).map_err(|error| StoreError::Damaged(error.to_string()))?;
     let now = to_i64(settled.now);
     let (due_at, reason) = match settled.next {
         Next::Delivered => (now, None),
@@ -127,15 +118,15 @@ pub(super) fn settle(connection: &Connection, settled: &Settlement) -> Result<()
         Next::Failed(reason) => (now, Some(reason.as_str())),
     };
     connection
-        .prepare_cached("INSERT INTO attempts (delivery, number, record) VALUES (?1, ?2, ?3)")?
+        .prepare_cached("INSERT OR REPLACE INTO attempts (delivery, number, record) VALUES (?1, ?2, ?3)")?
         .execute(params![settled.seq, settled.attempt.number, record])?;
     connection
         .prepare_cached(
             "UPDATE deliveries SET state = ?2, reason = ?3, attempts = ?4, due_at = ?5, updated_at = ?6 WHERE seq = ?1",
         )?
-        .execute(params![
-            settled.seq, state_code(settled.next.state()), reason, settled.attempt.number, due_at, now,
-        ])?;
+        .execute(
+            params![settled.seq, state_code(settled.next.state()), reason, settled.attempt.number, due_at, now,],
+        )?;
     if let Some((channel, subject, reference)) = &settled.thread {
         connection
             .prepare_cached("INSERT OR REPLACE INTO threads (channel, subject, reference) VALUES (?1, ?2, ?3)")?
@@ -150,8 +141,6 @@ pub(super) fn settle(connection: &Connection, settled: &Settlement) -> Result<()
 }
 
 pub(super) fn enable(connection: &Connection, channel: &str) -> Result<(), StoreError> {
-    connection
-        .prepare_cached("DELETE FROM disabled_channels WHERE name = ?1")?
-        .execute([channel])?;
+    connection.prepare_cached("DELETE FROM disabled_channels WHERE name = ?1")?.execute([channel])?;
     Ok(())
 }

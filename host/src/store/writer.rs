@@ -29,11 +29,9 @@ pub(super) enum Answer {
 impl Op {
     fn apply(&self, connection: &Connection) -> Result<Answer> {
         match self {
-            Self::Accept(events) => events
-                .iter()
-                .map(|event| write::accept(connection, event))
-                .collect::<Result<_>>()
-                .map(Answer::Accepted),
+            Self::Accept(events) => {
+                events.iter().map(|event| write::accept(connection, event)).collect::<Result<_>>().map(Answer::Accepted)
+            }
             Self::Settle(settlement) => write::settle(connection, settlement).map(|()| Answer::Done),
             Self::Enable(channel) => write::enable(connection, channel).map(|()| Answer::Done),
         }
@@ -56,10 +54,7 @@ impl Writer {
             .name("store-writer".to_owned())
             .spawn(move || write_all(connection, &receiver))
             .map_err(|_| StoreError::Closed)?;
-        Ok(Self {
-            sender: Some(sender),
-            thread: Some(thread),
-        })
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
     /// Answers after the commit.
@@ -103,15 +98,9 @@ fn write_all(mut connection: Connection, receiver: &Receiver<Waiting>) {
     }
 }
 
-fn commit<'a>(
-    connection: &mut Connection,
-    ops: impl IntoIterator<Item = &'a Op>,
-) -> Result<Vec<Answer>> {
+fn commit<'a>(connection: &mut Connection, ops: impl IntoIterator<Item = &'a Op>) -> Result<Vec<Answer>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let answers = ops
-        .into_iter()
-        .map(|op| op.apply(&transaction))
-        .collect::<Result<Vec<_>>>()?;
+    let answers = ops.into_iter().map(|op| op.apply(&transaction)).collect::<Result<Vec<_>>>()?;
     transaction.commit()?;
     Ok(answers)
 }

@@ -7,10 +7,7 @@ use wasmtime::{
 
 use crate::{
     adapter::engine::HostState,
-    model::{
-        Auth, Body, Context, Description, Event, Hash, Hmac, Hop, Refusal, Request, Response,
-        Verdict,
-    },
+    model::{Auth, Body, Context, Description, Event, Hash, Hmac, Hop, Refusal, Request, Response, Verdict},
 };
 
 #[allow(missing_docs, clippy::pedantic, clippy::indexing_slicing)]
@@ -44,11 +41,7 @@ impl Exports {
     pub fn find(pre: &InstancePre<HostState>, has_replies: bool) -> wasmtime::Result<Self> {
         Ok(Self {
             adapter: adapter::GuestIndices::new(pre)?,
-            replies: if has_replies {
-                Some(replies::GuestIndices::new(pre)?)
-            } else {
-                None
-            },
+            replies: if has_replies { Some(replies::GuestIndices::new(pre)?) } else { None },
         })
     }
 
@@ -65,11 +58,7 @@ impl Exports {
         Ok(())
     }
 
-    pub fn describe(
-        &self,
-        store: &mut Store<HostState>,
-        instance: &Instance,
-    ) -> wasmtime::Result<Description> {
+    pub fn describe(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Description> {
         let guest = self.adapter.load(&mut *store, instance)?;
         let description = guest.call_describe(store)?;
         Ok(Description {
@@ -107,18 +96,9 @@ impl Exports {
             return Ok(None);
         };
         let guest = replies.load(&mut *store, instance)?;
-        let headers: Vec<_> = response
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        let response = wit::Response {
-            status: response.status,
-            headers: &headers,
-            body: &response.body,
-        };
-        let verdict =
-            guest.call_interpret(store, context_of(context), event_of(event), state, response)?;
+        let headers: Vec<_> = response.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let response = wit::Response { status: response.status, headers: &headers, body: &response.body };
+        let verdict = guest.call_interpret(store, context_of(context), event_of(event), state, response)?;
         Ok(Some(verdict.into()))
     }
 }
@@ -191,16 +171,11 @@ impl From<wit::Refusal> for Refusal {
 impl From<wit::Verdict> for Verdict {
     fn from(verdict: wit::Verdict) -> Self {
         match verdict {
-            wit::Verdict::Delivered(receipt) => Self::Delivered {
-                reference: receipt.reference,
-            },
+            wit::Verdict::Delivered(receipt) => Self::Delivered { reference: receipt.reference },
             wit::Verdict::Retry((reason, after_ms)) => Self::Retry { reason, after_ms },
             wit::Verdict::Rejected(reason) => Self::Rejected(reason),
             wit::Verdict::Disable(reason) => Self::Disable(reason),
-            wit::Verdict::Next(hop) => Self::Next(Hop {
-                request: hop.request.into(),
-                state: hop.state,
-            }),
+            wit::Verdict::Next(hop) => Self::Next(Hop { request: hop.request.into(), state: hop.state }),
         }
     }
 }

@@ -37,19 +37,16 @@ pub(super) struct Tour<'a> {
 
 impl<'a> Tour<'a> {
     pub fn new(app: &'a App, receiver: Receiver, folder: &'a Path) -> anyhow::Result<Self> {
-        Ok(Self {
-            base: format!("http://{}", app.address()),
-            http: remote::client()?,
-            app,
-            receiver,
-            folder,
-        })
+        Ok(Self { base: format!("http://{}", app.address()), http: remote::client()?, app, receiver, folder })
     }
 
     pub async fn run(&mut self, board: &Path, second: &[u8]) -> anyhow::Result<()> {
         heading("A host is running")?;
         line(format!("API        {}", self.base))?;
-        line(format!("receiver   http://{} stands for Slack, a custom endpoint and an on-call board", self.receiver.address))?;
+        line(format!(
+            "receiver   http://{} stands for Slack, a custom endpoint and an on-call board",
+            self.receiver.address
+        ))?;
         line(format!("config     {}", self.folder.join("herald.toml").display()))?;
         line(format!("adapters   built in: slack, webhook; from the folder: board 1.0.0 ({})", board.display()))?;
         for (kind, event, requests) in EVENTS {
@@ -117,11 +114,12 @@ impl<'a> Tour<'a> {
             if found.is_some_and(|adapter| adapter.id.version == "1.1.0") {
                 break;
             }
-            tokio::time::timeout(PATIENCE, changes.changed())
-                .await
-                .context("the changed adapter was not loaded")??;
+            tokio::time::timeout(PATIENCE, changes.changed()).await.context("the changed adapter was not loaded")??;
         }
-        line(format!("board 1.1.0 serves {} ms after the file was written; the same event again:", watch.elapsed().as_millis()))?;
+        line(format!(
+            "board 1.1.0 serves {} ms after the file was written; the same event again:",
+            watch.elapsed().as_millis()
+        ))?;
         let [.., (_, event, requests)] = EVENTS;
         self.post(event).await?;
         for _ in 0..requests {

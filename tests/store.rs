@@ -1,0 +1,150 @@
+//! The store's own promises, which any other store would have to keep as well.
+
+use bytes::Bytes;
+use herald::{
+    model::{Attempt, DeliveryId, Event, EventType, FailReason, Outcome, State},
+    store::{Filter, NewDelivery, NewEvent, Next, Settlement, Store, StoreError},
+};
+
+fn event(id: &str, at: u64) -> Event {
+    Event {
+        id: id.to_owned(),
+        source: String::new(),
+        kind: EventType::new("execution_completed").unwrap(),
+        title: "title".to_owned(),
+        body: "body".to_owned(),
+        url: None,
+        project: None,
+        subject: Some("s".to_owned()),
+        occurred_at: at,
+        received_at: at,
+        data: serde_json::value::RawValue::from_string("{}".to_owned()).unwrap(),
+        payload: Bytes::from_static(b"\x00\xff raw"),
+    }
+}
+
+fn new(id: &str, at: u64, channels: &[&str]) -> NewEvent {
+    let deliveries = channels
+        .iter()
+        .map(|channel| NewDelivery { id: DeliveryId::new(at, rand::random()), channel: (*channel).to_owned() });
+    NewEvent { deliveries: deliveries.collect(), event: event(id, at) }
+}
+
+fn settled(seq: i64, number: u32, next: Next) -> std::sync::Arc<Settlement> {
+    let outcome = if next == Next::Delivered { Outcome::Delivered } else { Outcome::Retry };
+    let attempt = Attempt {
+        number,
+        started_at: 1,
+        duration_us: 2,
+        outcome,
+        reason: None,
+        blame: None,
+        adapter: None,
+        exchanges: Vec::new(),
+    };
+    let thread = Some(("a".to_owned(), "s".to_owned(), "thread-1".to_owned()));
+    std::sync::Arc::new(Settlement { seq, attempt, next, now: 50, disable: None, thread })
+}
+
+fn open() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("herald.db")).unwrap();
+    (folder, store)
+}
+
+#[tokio::test]
+async fn what_is_due_comes_in_order_within_its_window_and_without_what_is_in_hand() {
+    let (_folder, store) = open();
+    for at in [30_u64, 10, 20, 40] {
+        store.accept(vec![new(&format!("e{at}"), at, &["a", "b"])]).await.unwrap();
+    }
+    let window = store.due("a", 30, vec![], 10).await.unwrap();
+    let ids: Vec<&str> = window.jobs.iter().map(|job| job.event.id.as_str()).collect();
+    assert_eq!(ids, ["e10", "e20", "e30"]);
+    assert_eq!(window.next_due, Some(40));
+    assert_eq!(&window.jobs[0].event.payload[..], b"\x00\xff raw");
+    let window = store.due("a", 100, vec![window.jobs[0].delivery.id], 2).await.unwrap();
+    let ids: Vec<&str> = window.jobs.iter().map(|job| job.event.id.as_str()).collect();
+    assert_eq!(ids, ["e20", "e30"]);
+    assert_eq!(window.next_due, Some(100), "there is more now");
+    assert!(store.due("nobody", 100, vec![], 10).await.unwrap().jobs.is_empty());
+}
+
+#[tokio::test]
+async fn a_settlement_moves_its_delivery_and_leaves_the_reference_to_the_next_of_its_subject() {
+    let (_folder, store) = open();
+    for id in ["one", "two", "three"] {
+        store.accept(vec![new(id, 10 + id.len() as u64, &["a"])]).await.unwrap();
+    }
+    let jobs = store.due("a", 100, vec![], 10).await.unwrap().jobs;
+    assert_eq!(jobs[0].reference, None);
+    store.settle(settled(jobs[0].seq, 1, Next::Delivered)).await.unwrap();
+    store.settle(settled(jobs[1].seq, 1, Next::Again(500))).await.unwrap();
+    let window = store.due("a", 100, vec![], 10).await.unwrap();
+    assert_eq!((window.jobs.len(), window.next_due), (1, Some(500)));
+    assert_eq!(window.jobs[0].reference.as_deref(), Some("thread-1"));
+    store.settle(settled(jobs[1].seq, 2, Next::Failed(FailReason::Exhausted))).await.unwrap();
+    let detail = store.delivery(jobs[1].delivery.id).await.unwrap().unwrap();
+    assert_eq!((detail.delivery.state, detail.delivery.reason), (State::Failed, Some(FailReason::Exhausted)));
+    assert_eq!(detail.attempts.len(), 2);
+    let pages = store.page(Filter { state: Some(State::Failed), limit: 9, ..Filter::default() }).await.unwrap();
+    assert_eq!(pages.len(), 1);
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_without_gaps() {
+    let (_folder, store) = open();
+    for number in 0..25_u64 {
+        store.accept(vec![new(&format!("e{number:02}"), 10 + number * 7, &["a"])]).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut before = None;
+    loop {
+        let page = store.page(Filter { before, limit: 10, ..Filter::default() }).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.delivery.id);
+        seen.extend(page.into_iter().map(|listed| listed.delivery.event));
+    }
+    let expected: Vec<String> = (0..25).rev().map(|number| format!("e{number:02}")).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_batch_with_a_double_in_it_is_stored_once() {
+    let (_folder, store) = open();
+    let batch = vec![new("same", 1, &["a"]), new("same", 2, &["a", "b"])];
+    let accepted = store.accept(batch).await.unwrap();
+    assert_eq!((accepted[0].duplicate, accepted[1].duplicate), (false, true));
+    assert_eq!(accepted[1].deliveries, 1, "the first one's");
+    assert!(store.due("b", 100, vec![], 10).await.unwrap().jobs.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_store_of_ours_is_refused_with_a_clear_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let refused = |path: &std::path::Path| Store::open(path).err().unwrap();
+    std::fs::write(&path, "this is no database, whatever its name says; it is long enough to have a header".repeat(20))
+        .unwrap();
+    assert!(matches!(refused(&path), StoreError::Foreign(_)));
+    let other = folder.path().join("other.db");
+    rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    assert!(matches!(refused(&other), StoreError::Foreign(_)));
+    let newer = folder.path().join("newer.db");
+    drop(Store::open(&newer).unwrap());
+    rusqlite::Connection::open(&newer).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    assert!(matches!(refused(&newer), StoreError::Newer { found: 99, .. }));
+    let held = folder.path().join("held.db");
+    let _store = Store::open(&held).unwrap();
+    assert!(matches!(refused(&held), StoreError::InUse(_)));
+    assert!(matches!(refused(folder.path()), StoreError::Open { .. }));
+}
+
+#[tokio::test]
+async fn an_accepted_event_is_there_after_the_store_is_opened_again() {
+    let (folder, store) = open();
+    store.accept(vec![new("kept", 1, &["a"])]).await.unwrap();
+    drop(store);
+    let store = Store::open(&folder.path().join("herald.db")).unwrap();
+    assert_eq!(store.due("a", 100, vec![], 10).await.unwrap().jobs[0].event.id, "kept");
+}
