@@ -457,7 +457,8 @@ async fn a_host_that_is_killed_delivers_after_the_next_start_what_it_had_accepte
     let program = program(&setup);
     receiver.hold();
     let host = program.serve(&[]).await;
-    let events: String = (0..40).map(|id| format!("{{\"type\":\"a\",\"id\":\"{id}\"}}\n")).collect();
+    let events: Vec<_> = (0..40).map(|id| json!({ "type": "a", "id": id.to_string() })).collect();
+    let events = json!(events).to_string();
     assert_eq!(program.run_with(&["send", "-", "--url", &host.url()], &events).await.code, Some(0));
     receiver.wait_for(1).await;
     host.signal(Signal::KILL);
@@ -542,10 +543,10 @@ async fn secrets_are_neither_logged_nor_shown() {
     let echo = format!("{HEADER} {} {URL} {}", HEADER.replace('"', "\\\""), HEADER.replace('/', "%2F").replace('+', "%2B").replace('"', "%22"));
     receiver.reply(Reply::new(500, &echo).header("x-echo", URL).header("retry-after", "0"));
     receiver.reply(Reply::new(200, &format!("{{\"token\":{}}}", json!(HEADER))).header("x-echo", URL));
-    let setup = Setup::new(&format!(
-        "[[channel]]\nname = \"c\"\nadapter = \"webhook\"\n[channel.settings]\nurl = {{ env = \"HOOK_URL\" }}\n\
-         headers = {{ authorization = {{ env = \"HOOK_TOKEN\" }} }}\n[[route]]\nchannel = \"c\"\n"
-    ));
+    let setup = Setup::new(
+        "[[channel]]\nname = \"c\"\nadapter = \"webhook\"\n[channel.settings]\nurl = { env = \"HOOK_URL\" }\n\
+         headers = { authorization = { env = \"HOOK_TOKEN\" } }\n[[route]]\nchannel = \"c\"\n",
+    );
     let program = program(&setup)
         .variable("HOOK_URL", &receiver.url(&format!("/{URL}?key={URL}")))
         .variable("HOOK_TOKEN", HEADER)

@@ -244,7 +244,7 @@ async fn a_schedule_that_changes_holds_for_the_next_attempt() {
     setup.write_config(&format!("[delivery]\nschedule = [\"1s\", \"10s\"]\njitter = 0\n{a}"));
     let policy = || host.app.pipeline().plan().channels["a"].policy.schedule.len();
     until("the new schedule", async || policy() == 2).await;
-    setup.clock.advance(Duration::from_secs(30 * 86_400));
+    setup.clock.advance(Duration::from_hours(30 * 24));
     let all = host.until("the second attempt", |all| first(all).is_some_and(|(attempts, _)| attempts == 2)).await;
     assert_eq!(first(&all).unwrap().1, setup.clock.now() + 10_000);
     host.stop().await;
