@@ -12,5 +12,6 @@ mod golden;
 mod harness;
 mod hot_reload;
 mod prebuilt;
+mod readme;
 mod store;
 mod tidy;

@@ -1,0 +1,110 @@
+//! What the documents say is so: promises are tests, configs are good, commands exist, links lead somewhere.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use herald::{
+    app,
+    config::{self, Sources},
+};
+
+const README: &str = include_str!("../README.md");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The blocks of a language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let opening = format!("\n```{language}\n");
+    README.split(&opening).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_promise_is_the_name_of_a_test() {
+    let (_, table) = README.split_once("## What Herald promises").unwrap();
+    let names = table.lines().filter_map(|line| line.strip_suffix("` |")?.rsplit_once('`')?.1.split_once("::"));
+    let names: Vec<(&str, &str)> = names.collect();
+    assert!(names.len() > 80, "only {} promises were found", names.len());
+    for (module, name) in names {
+        let file = root().join("tests").join(module).with_extension("rs");
+        let source = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert!(source.contains(&format!("fn {name}(")), "{module}::{name} is promised and does not exist");
+    }
+}
+
+#[test]
+fn every_config_shown_is_a_good_one() {
+    let shown = blocks("toml");
+    let quickstart = fs::read_to_string(root().join("examples/quickstart/herald.toml")).unwrap();
+    assert!(shown.contains(&quickstart.as_str()), "the quickstart's file is not what the README shows");
+    let folder = tempfile::tempdir().unwrap();
+    for text in shown {
+        let file = folder.path().join("herald.toml");
+        fs::write(&file, text).unwrap();
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("adapter-cache").display().to_string();
+        let loaded = config::load(&Sources {
+            file: Some(file),
+            env: Vec::new(),
+            flags: vec![("adapters.cache".to_owned(), cache)],
+            variable: &|_| Some("https://secret.example/".to_owned()),
+        });
+        let config = loaded.unwrap_or_else(|problems| panic!("{problems}\nin\n{text}"));
+        let (problems, warnings) = app::check(&config).unwrap();
+        assert!(problems.is_empty() && warnings.is_empty(), "{problems:?} {warnings:?}\nin\n{text}");
+    }
+}
+
+#[test]
+fn every_command_shown_exists() {
+    let help = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_herald")).args(words).arg("--help").output().unwrap();
+        assert!(output.status.success(), "herald {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Between backticks is code, be it a word in a line or a block.
+    let code = README.split('`').skip(1).step_by(2).flat_map(str::lines);
+    let word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let commands: BTreeSet<Vec<&str>> = code
+        .filter_map(|line| line.strip_prefix("herald "))
+        .map(|rest| rest.split_whitespace().take_while(word).take(2).collect())
+        .collect();
+    assert!(commands.len() > 8, "only {commands:?}");
+    for command in commands {
+        help(&command);
+    }
+    let rows = README.lines().filter_map(|line| line.strip_prefix("| `herald ")?.split_once('`'));
+    for (command, about) in rows {
+        let help = help(&command.split(' ').take_while(word).collect::<Vec<_>>());
+        for flag in about.split('`').filter(|flag| flag.starts_with("--")) {
+            assert!(help.contains(flag), "herald {command} has no {flag}");
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "adapters/README.md"] {
+        let file = root().join(name);
+        let text = fs::read_to_string(&file).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let there = match target.strip_prefix('#') {
+                Some(heading) => {
+                    text.lines().filter_map(|line| line.strip_prefix("#")).any(|line| anchor(line) == heading)
+                }
+                None => target.contains("://") || file.parent().unwrap().join(target).exists(),
+            };
+            assert!(there, "{name}: {target} leads nowhere");
+        }
+    }
+}
+
+/// As GitHub names a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
