@@ -162,8 +162,10 @@ async fn the_payload_passes_through_byte_for_byte_however_odd() {
     let odd = [
         "\r\n\t{ \"type\" :\t\"odd\" , \"data\" : { \"b\" : 1 ,\n \"a\" : [ ] } }\r\n\r\n ".to_owned(),
         r#"{"type":"odd","title":"é\u00e9🚀\/\u0041","data":{"日本":"\ud83d\ude80","":"\u0000"}}"#.to_owned(),
-        r#"{"type":"odd","data":{"n":[123456789012345678901234567890,1.000,1e400,-0,1E+2,0.1000000000000000055]}}"#.to_owned(),
-        r#"{"type":"odd","data":{"same":1,"same":2,"execution-id":"x","execution-id":"y"},"unknown":{"k":[]}}"#.to_owned(),
+        r#"{"type":"odd","data":{"n":[123456789012345678901234567890,1.000,1e400,-0,1E+2,0.1000000000000000055]}}"#
+            .to_owned(),
+        r#"{"type":"odd","data":{"same":1,"same":2,"execution-id":"x","execution-id":"y"},"unknown":{"k":[]}}"#
+            .to_owned(),
         format!(r#"{{"type":"odd","data":{{"deep":{}1{}}}}}"#, "[".repeat(400), "]".repeat(400)),
         format!(r#"{{"type":"odd","data":{{"long":"{}"}}}}"#, "x".repeat(500_000)),
     ];
@@ -247,7 +249,8 @@ async fn cloudevents_may_carry_what_is_not_json() {
         let received = bench.receiver.wait_for(id.parse().unwrap()).await;
         assert!(received.iter().any(|one| one.body == body), "{content_type}: the bytes as they came");
     }
-    let structured = |id: u8, data: &str| format!(r#"{{"specversion":"1.0","id":"{id}","source":"/s","type":"t",{data}}}"#);
+    let structured =
+        |id: u8, data: &str| format!(r#"{{"specversion":"1.0","id":"{id}","source":"/s","type":"t",{data}}}"#);
     for (id, member, data) in [
         (6, r#""datacontenttype":"text/xml","data":"<a/>""#, json!({ "data": "<a/>" })),
         (7, r#""data_base64":"/wD+""#, json!({ "data_base64": "/wD+" })),
@@ -545,8 +548,14 @@ async fn routes_decide_by_type_and_project_and_two_to_one_channel_make_one_deliv
 async fn an_event_without_a_route_is_kept_and_delivered_nowhere() {
     let setup = Setup::new("");
     let host = setup.start().await;
-    assert_eq!(host.accepted(r#"{"type":"a","id":"1"}"#).await, json!({ "id": "1", "deliveries": 0, "duplicate": false }));
-    assert_eq!(host.accepted(r#"{"type":"a","id":"1"}"#).await, json!({ "id": "1", "deliveries": 0, "duplicate": true }));
+    assert_eq!(
+        host.accepted(r#"{"type":"a","id":"1"}"#).await,
+        json!({ "id": "1", "deliveries": 0, "duplicate": false })
+    );
+    assert_eq!(
+        host.accepted(r#"{"type":"a","id":"1"}"#).await,
+        json!({ "id": "1", "deliveries": 0, "duplicate": true })
+    );
     host.stop().await;
 }
 

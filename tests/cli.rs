@@ -134,9 +134,11 @@ async fn send_posts_files_and_standard_input() {
     let one = program.json(&["send", "one.json", "--url", &url]).await;
     assert_eq!((&one["deliveries"], &one["duplicate"]), (&json!(1), &json!(false)));
     let lines = program.run(&["send", "lines.ndjson", "--url", &url]).await;
-    assert_eq!((lines.code, lines.lines()), (Some(0), vec!["accepted 1: 1 deliveries", "accepted 2: 1 deliveries"]));
+    assert_eq!((lines.code, lines.lines()), (Some(0), vec!["accepted 1, deliveries: 1", "accepted 2, deliveries: 1"]));
     // Lines are known by themselves where no name tells; what was there is said to have been there.
-    let piped = program.run_with(&["send", "-", "--url", &url], "{\"type\":\"a\",\"id\":\"1\"}\n{\"type\":\"c\",\"id\":\"3\"}").await;
+    let piped = program
+        .run_with(&["send", "-", "--url", &url], "{\"type\":\"a\",\"id\":\"1\"}\n{\"type\":\"c\",\"id\":\"3\"}")
+        .await;
     assert_eq!(piped.code, Some(0), "{piped:?}");
     assert!(piped.lines()[0].contains("was there already") && !piped.lines()[1].contains("already"), "{piped:?}");
     let cloud = ["send", "cloud.json", "--content-type", "application/cloudevents+json", "--url", &url];
@@ -171,7 +173,9 @@ async fn deliveries_are_listed_and_shown_with_every_attempt() {
     let exchange = &shown["attempts"][0]["exchanges"][0];
     assert_eq!((&exchange["request"]["method"], &exchange["response"]["status"]), (&json!("POST"), &json!(400)));
     let text = program.run(&["deliveries", "show", id, "--url", &url]).await;
-    for part in [id, "failed (rejected)", "attempt 1 at ", "> POST http://127.0.0.1", "< 400", "x-reply: 1", "no such room"] {
+    for part in
+        [id, "failed (rejected)", "attempt 1 at ", "> POST http://127.0.0.1", "< 400", "x-reply: 1", "no such room"]
+    {
         assert!(text.out.contains(part), "{part:?} is not in\n{}", text.out);
     }
     let list = program.run(&["deliveries", "list", "--channel", "c", "--limit", "1", "--url", &url]).await;
@@ -306,7 +310,16 @@ async fn check_of_a_good_config_is_silent_but_for_warnings() {
     put(CONFIG);
     let program = Program::new(folder.path()).variable("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/x");
     let good = program.run(&["check"]).await;
-    assert_eq!((good.code, good.out.as_str(), good.err.as_str()), (Some(0), "DIR/herald.toml: good\n".replace("DIR", &folder.path().canonicalize().unwrap().display().to_string()).as_str(), ""));
+    assert_eq!(
+        (good.code, good.out.as_str(), good.err.as_str()),
+        (
+            Some(0),
+            "DIR/herald.toml: good\n"
+                .replace("DIR", &folder.path().canonicalize().unwrap().display().to_string())
+                .as_str(),
+            ""
+        )
+    );
     assert_eq!(program.json(&["check"]).await["problems"], json!([]));
     put(&CONFIG.replace(r#"{ env = "SLACK_WEBHOOK_URL" }"#, r#""https://hooks.slack.com/services/inl1ne""#));
     let inline = program.json(&["check"]).await;
@@ -328,7 +341,11 @@ async fn the_config_is_named_before_or_after_the_command_or_by_the_environment()
     let program = program.variable("HERALD_CONFIG", "other.toml");
     assert_eq!(program.run(&["check"]).await.code, Some(2));
     let missing = program.run(&["check", "--config", "missing.toml"]).await;
-    assert_eq!((missing.code, missing.out.contains("missing.toml: the config file can't be read")), (Some(2), true), "{missing:?}");
+    assert_eq!(
+        (missing.code, missing.out.contains("missing.toml: the config file can't be read")),
+        (Some(2), true),
+        "{missing:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -478,15 +495,23 @@ async fn a_store_belongs_to_one_host_and_a_port_to_one_program() {
     let host = program.serve(&[]).await;
     let second = program.run(&["serve"]).await;
     assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(second.err.contains("is in use by another Herald; stop that one, or set another `store.path`"), "{second:?}");
+    assert!(
+        second.err.contains("is in use by another Herald; stop that one, or set another `store.path`"),
+        "{second:?}"
+    );
     let taken = program.run(&["serve", "--listen", &host.address, "--store", "other.db"]).await;
     assert_eq!(taken.code, Some(1), "{taken:?}");
-    let told = taken.err.contains(&format!("cannot listen on {}", host.address)) && taken.err.contains("`server.listen`");
+    let told =
+        taken.err.contains(&format!("cannot listen on {}", host.address)) && taken.err.contains("`server.listen`");
     assert!(told, "{taken:?}");
     // The first one is none the worse for it.
     program.json(&["channels", "list", "--url", &host.url()]).await;
     host.stop().await;
-    fs::write(setup.folder.path().join("other.txt"), "a text of somebody's, longer than SQLite's head of a hundred bytes. ".repeat(9)).unwrap();
+    fs::write(
+        setup.folder.path().join("other.txt"),
+        "a text of somebody's, longer than SQLite's head of a hundred bytes. ".repeat(9),
+    )
+    .unwrap();
     let foreign = program.run(&["serve", "--store", "other.txt"]).await;
     assert_eq!((foreign.code, foreign.err.contains("is not a Herald store")), (Some(1), true), "{foreign:?}");
 }
@@ -540,7 +565,11 @@ async fn secrets_are_neither_logged_nor_shown() {
     const HEADER: &str = "inHeader-s3cret/T0ken+\"x\"";
     let receiver = Receiver::start().await;
     // A receiver that says what it was sent, in every form that it likes, first as a failure and then as a success.
-    let echo = format!("{HEADER} {} {URL} {}", HEADER.replace('"', "\\\""), HEADER.replace('/', "%2F").replace('+', "%2B").replace('"', "%22"));
+    let echo = format!(
+        "{HEADER} {} {URL} {}",
+        HEADER.replace('"', "\\\""),
+        HEADER.replace('/', "%2F").replace('+', "%2B").replace('"', "%22")
+    );
     receiver.reply(Reply::new(500, &echo).header("x-echo", URL).header("retry-after", "0"));
     receiver.reply(Reply::new(200, &format!("{{\"token\":{}}}", json!(HEADER))).header("x-echo", URL));
     let setup = Setup::new(

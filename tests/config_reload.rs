@@ -91,7 +91,10 @@ async fn a_removed_channel_keeps_what_is_pending_and_delivers_it_when_it_comes_b
     assert_eq!(deliveries_of(&host, "1").await, 1, "nothing new goes to `a`");
     host.until("the delivery on `b`", |all| all.iter().any(|one| one.delivery.state == State::Delivered)).await;
     let pending = |all: &[herald::store::Listed]| {
-        all.iter().filter(|one| one.delivery.state == State::Pending).map(|one| one.delivery.channel.clone()).collect::<Vec<_>>()
+        all.iter()
+            .filter(|one| one.delivery.state == State::Pending)
+            .map(|one| one.delivery.channel.clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(pending(&host.deliveries().await), ["a"]);
     setup.write_config(&both);
@@ -142,8 +145,14 @@ async fn a_bad_change_changes_nothing_and_is_reported_until_it_is_mended() {
         // Each has a good part: a new channel. None of it may be used.
         (format!("{a}{b}[[route]]\nchannel = \"nobody\"\n"), "there is no channel `nobody`"),
         (format!("{a}{b}[[channel]\n"), "herald.toml:"),
-        (format!("{b}{}", a.replace("[channel.settings]", "[channel.settings]\nmethod = \"GET\"")), "channel.a.settings.method"),
-        (format!("{a}{}", b.replace("url = ", "url = { env = \"HERALD_TEST_NOT_SET\" } #")), "HERALD_TEST_NOT_SET is not set"),
+        (
+            format!("{b}{}", a.replace("[channel.settings]", "[channel.settings]\nmethod = \"GET\"")),
+            "channel.a.settings.method",
+        ),
+        (
+            format!("{a}{}", b.replace("url = ", "url = { env = \"HERALD_TEST_NOT_SET\" } #")),
+            "HERALD_TEST_NOT_SET is not set",
+        ),
     ] {
         setup.write_config(&change);
         last = health_after(&host, &last).await;
@@ -208,7 +217,8 @@ async fn where_requests_may_go_changes_with_the_config() {
         fs::write(setup.config(), before.replace(from, to)).unwrap();
         // A channel of another name tells that the change has arrived.
         let name = format!("n{}", to.len());
-        fs::write(setup.config(), fs::read_to_string(setup.config()).unwrap() + &channel(&name, "https://example.com")).unwrap();
+        fs::write(setup.config(), fs::read_to_string(setup.config()).unwrap() + &channel(&name, "https://example.com"))
+            .unwrap();
         until("the change", async || channels(&host).contains(&name)).await;
     };
     let tested = async || {

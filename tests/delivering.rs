@@ -143,6 +143,25 @@ async fn retry_after_is_honoured_exactly_and_pauses_the_channel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_busy_service_that_says_how_long_to_wait_loses_no_message() {
+    let receiver = Receiver::start().await;
+    let clock = Clock::manual(1_700_000_000_000);
+    let config = format!("[delivery]\nschedule = [\"30s\", \"60s\"]\n{}", webhook(&receiver));
+    let setup = Setup::new(&config).clock(clock.clone());
+    for _ in 0..20 {
+        receiver.reply(Reply::new(429, "busy").header("retry-after", "1"));
+    }
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"test"}"#).await;
+    for attempts in 1..=20 {
+        host.until("an attempt", |all| all[0].delivery.attempts == attempts).await;
+        clock.advance(seconds(1));
+    }
+    assert_eq!(host.drain().await[0].delivery.state, State::Delivered);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_fails_as_exhausted_at_the_end_of_its_schedule() {
     let receiver = Receiver::start().await;
     let clock = Clock::manual(1_700_000_000_000);

@@ -7,10 +7,7 @@ use std::{
     process::Command,
 };
 
-use herald::{
-    app,
-    config::{self, Sources},
-};
+use herald::{app, config::Sources};
 
 const README: &str = include_str!("../README.md");
 
@@ -47,14 +44,13 @@ fn every_config_shown_is_a_good_one() {
         let file = folder.path().join("herald.toml");
         fs::write(&file, text).unwrap();
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("adapter-cache").display().to_string();
-        let loaded = config::load(&Sources {
+        let sources = Sources {
             file: Some(file),
             env: Vec::new(),
             flags: vec![("adapters.cache".to_owned(), cache)],
             variable: &|_| Some("https://secret.example/".to_owned()),
-        });
-        let config = loaded.unwrap_or_else(|problems| panic!("{problems}\nin\n{text}"));
-        let (problems, warnings) = app::check(&config).unwrap();
+        };
+        let (problems, warnings) = app::check(&sources).unwrap();
         assert!(problems.is_empty() && warnings.is_empty(), "{problems:?} {warnings:?}\nin\n{text}");
     }
 }

@@ -79,7 +79,7 @@ async fn a_settlement_moves_its_delivery_and_leaves_the_reference_to_the_next_of
     let jobs = store.due("a", 100, vec![], 10).await.unwrap().jobs;
     assert_eq!(jobs[0].reference, None);
     store.settle(settled(jobs[0].seq, 1, Next::Delivered)).await.unwrap();
-    store.settle(settled(jobs[1].seq, 1, Next::Again(500))).await.unwrap();
+    store.settle(settled(jobs[1].seq, 1, Next::Again { at: 500, step: 1 })).await.unwrap();
     let window = store.due("a", 100, vec![], 10).await.unwrap();
     assert_eq!((window.jobs.len(), window.next_due), (1, Some(500)));
     assert_eq!(window.jobs[0].reference.as_deref(), Some("thread-1"));

@@ -123,9 +123,9 @@ fn what_one_place_knows_no_other_names() {
     let mut wrong = Vec::new();
     for source in sources() {
         let code = source.code();
-        let named = ONLY.iter().filter(|(name, places)| {
-            code.contains(name) && !places.iter().any(|place| source.path.starts_with(place))
-        });
+        let named = ONLY
+            .iter()
+            .filter(|(name, places)| code.contains(name) && !places.iter().any(|place| source.path.starts_with(place)));
         wrong.extend(named.map(|(name, places)| format!("{}: `{name}` stands in {places:?} only", source.path)));
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));

@@ -55,7 +55,8 @@ impl Origin {
         crate::config::load(&self.sources())
     }
 
-    fn sources(&self) -> Sources<'_> {
+    /// What it is read from.
+    pub fn sources(&self) -> Sources<'_> {
         Sources {
             file: self.file.clone(),
             env: self.env.clone(),
@@ -141,7 +142,8 @@ fn build(config: &Config, clock: Clock) -> anyhow::Result<Pipeline> {
     let registry = registry(config, plan::live_channels(config))?;
     let problems = check::channel_problems(config, &registry);
     let (missing, wrong): (Vec<_>, Vec<_>) = problems.into_iter().partition(check::is_missing_adapter);
-    for problem in missing.iter().chain(&check::inline_secrets(config, &registry)) {
+    for problem in missing.iter().chain(&check::inline_secrets(config, &registry)).chain(&check::missing_folder(config))
+    {
         tracing::warn!("{problem}");
     }
     if !wrong.is_empty() {
@@ -164,9 +166,6 @@ pub fn registry(config: &Config, channels: Vec<crate::adapter::LiveChannel>) -> 
         cache: open_cache(&adapters.cache),
         limits: Limits { time: adapters.call_timeout, memory: adapters.memory, ..Limits::default() },
     };
-    if let Some(folder) = adapters.folder.as_ref().filter(|folder| !folder.is_dir()) {
-        tracing::warn!(folder = %folder.display(), "the adapters folder does not exist; it is used when it does");
-    }
     Ok(Registry::open(options, channels)?)
 }
 

@@ -44,10 +44,7 @@ pub(super) async fn list(Host(pipeline): Host) -> Result<Json<Value>, ApiError> 
 }
 
 /// Sends a test event the way that every event goes; the answer names its delivery.
-pub(super) async fn test(
-    Host(pipeline): Host,
-    Segment(name): Segment,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+pub(super) async fn test(Host(pipeline): Host, Segment(name): Segment) -> Result<(StatusCode, Json<Value>), ApiError> {
     match pipeline.test(&name).await? {
         Some(delivery) => Ok((StatusCode::ACCEPTED, Json(json!({ "delivery": delivery })))),
         None => Err(ApiError::no_such("channel", &name, KNOWN)),

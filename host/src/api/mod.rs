@@ -91,10 +91,7 @@ struct Segment(String);
 impl axum::extract::FromRequestParts<Face> for Segment {
     type Rejection = ApiError;
 
-    async fn from_request_parts(
-        parts: &mut axum::http::request::Parts,
-        face: &Face,
-    ) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, face: &Face) -> Result<Self, ApiError> {
         let axum::extract::Path(segment) = axum::extract::Path::from_request_parts(parts, face)
             .await
             .map_err(|rejection| ApiError::bad_path(rejection.body_text()))?;

@@ -2,18 +2,18 @@
 
 use crate::{
     adapter::{Registry, SettingProblem},
-    config::{Channel, Config, Problem, Problems},
+    config::{Channel, Config, Problem, Problems, Sources},
     outbound::Secrets,
     pipeline::secret_pointers,
 };
 
-use super::{Origin, plan};
+use super::plan;
 
 const MISSING: &str = "there is no adapter";
 
 /// Everything that `herald check` tells: problems, then warnings.
-pub fn check(origin: &Origin) -> anyhow::Result<(Problems, Problems)> {
-    let (config, found) = crate::config::examine(&origin.sources());
+pub fn check(sources: &Sources<'_>) -> anyhow::Result<(Problems, Problems)> {
+    let (config, found) = crate::config::examine(sources);
     let Some(mut config) = config else {
         return Ok((found, Problems::new(Vec::new())));
     };
@@ -24,7 +24,7 @@ pub fn check(origin: &Origin) -> anyhow::Result<(Problems, Problems)> {
         !found.iter().any(|problem| problem.key.starts_with(&prefix))
     });
     let warnings = config.warnings.iter().cloned().chain(inline_secrets(&config, &registry));
-    let warnings = Problems::new(warnings.collect());
+    let warnings = Problems::new(warnings.chain(missing_folder(&config)).collect());
     let mut all = found.into_vec();
     all.extend(problems(&config, &registry));
     Ok((Problems::new(all), warnings))
@@ -79,6 +79,13 @@ pub(super) fn of_setting(channel: &Channel, problem: &SettingProblem) -> Problem
     Problem::new(format!("channel.{}.settings{path}", channel.name), problem.message.clone())
         .at_some(channel.place_of(&problem.pointer))
         .hint(format!("`herald adapters list --json` shows the settings that `{}` takes", channel.adapter))
+}
+
+/// A folder that is made later is used from then on.
+pub(super) fn missing_folder(config: &Config) -> Option<Problem> {
+    let folder = config.adapters.folder.as_ref().filter(|folder| !folder.is_dir())?;
+    let problem = Problem::new("adapters.folder", format!("there is no folder {}", folder.display()));
+    Some(problem.hint("make it; it is used as soon as it is there"))
 }
 
 /// Secrets that stand in the file itself: they work, and are better kept elsewhere.

@@ -113,14 +113,14 @@ impl Reloader {
     fn reload(&mut self) {
         match self.apply() {
             Ok(()) => {
-                tracing::info!(file = %self.file.display(), channels = self.current.channels.len(), "the changed config is in use");
+                tracing::info!(file = %self.file.display(), channels = self.current.channels.len(), "the config has been read again and is in use");
                 self.face.reloaded(Vec::new());
             }
             Err(problems) => {
                 for problem in &problems {
                     tracing::error!("{problem}");
                 }
-                tracing::error!(file = %self.file.display(), "the changed config is not used: the one before stays");
+                tracing::error!(file = %self.file.display(), "the config is not used as it stands now: the one before stays");
                 self.face.reloaded(problems.iter().map(ToString::to_string).collect());
             }
         }

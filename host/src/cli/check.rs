@@ -10,7 +10,7 @@ use crate::app;
 pub(super) fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let origin = common.origin(Vec::new())?;
     let file = origin.file.clone();
-    let (problems, warnings) = app::check(&origin)?;
+    let (problems, warnings) = app::check(&origin.sources())?;
     let good = problems.is_empty();
     if common.json {
         output::json(&json!({ "ok": good, "file": file, "problems": problems, "warnings": warnings }))?;

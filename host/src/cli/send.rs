@@ -25,7 +25,7 @@ pub(super) fn run(common: &Common, args: &Send) -> anyhow::Result<ExitCode> {
             let again = event.get("duplicate") == Some(&true.into());
             let again = if again { " (was there already: nothing is delivered again)" } else { "" };
             let (id, deliveries) = (output::text(event, "/id"), output::text(event, "/deliveries"));
-            output::line(output::harmless(&format!("accepted {id}: {deliveries} deliveries{again}")))?;
+            output::line(output::harmless(&format!("accepted {id}, deliveries: {deliveries}{again}")))?;
         }
     }
     Ok(ExitCode::SUCCESS)

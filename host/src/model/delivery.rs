@@ -24,6 +24,9 @@ pub struct Delivery {
     pub reason: Option<FailReason>,
     /// How many attempts have been settled.
     pub attempts: u32,
+    /// How many delays of the retry schedule have been used up.
+    #[serde(skip)]
+    pub step: u32,
     /// When the next attempt is due, while `pending`.
     pub due_at: Millis,
     /// When the event was accepted.

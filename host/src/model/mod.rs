@@ -19,7 +19,7 @@ pub use ids::DeliveryId;
 pub use message::{
     AdapterId, Auth, Body, Context, Description, Hash, Header, Hmac, Hop, Refusal, Request, Response, Verdict,
 };
-pub use retry::{Policy, retry_after};
+pub use retry::{Policy, Wait, retry_after};
 pub use route::{Pattern, Route};
 pub use rule::judge_by_status;
 

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::Millis;
 
+/// A shorter wait is taken for none.
+const SHORTEST_ASKED: Duration = Duration::from_millis(100);
+
 /// When the attempts of a delivery follow one another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -16,17 +19,33 @@ pub struct Policy {
     pub longest_wait: Duration,
 }
 
+/// When the next attempt is due, and how much of the schedule is used up by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// From now.
+    pub delay: Duration,
+    /// Delays of the schedule that have been used, this one included.
+    pub step: u32,
+}
+
 impl Policy {
-    /// How long to wait after attempt `number` (1 for the first); `None` when it was the last.
+    /// The wait after an attempt that did not succeed; `None` when it was the last.
     ///
-    /// A wait that the service asked for is kept exactly, up to the cap. `random` lies in `0.0..1.0`.
-    pub fn delay(&self, number: u32, asked: Option<Duration>, random: f64) -> Option<Duration> {
-        let index = usize::try_from(number).ok()?.checked_sub(1)?;
-        let planned = *self.schedule.get(index)?;
-        Some(match asked {
+    /// `step` delays of the schedule have been used so far; the delivery is `age` old. A wait that the service asked for
+    /// is kept exactly, up to the cap, and uses up none of the schedule, so that a busy service loses no message; once the
+    /// delivery is older than the whole schedule, it does. `random` lies in `0.0..1.0`.
+    pub fn wait(&self, step: u32, age: Duration, asked: Option<Duration>, random: f64) -> Option<Wait> {
+        // "Retry-After: 0" is no wait, and a service must not make us hammer it.
+        let asked = asked.filter(|asked| *asked >= SHORTEST_ASKED);
+        if let Some(asked) = asked.filter(|_| age < self.schedule.iter().sum()) {
+            return Some(Wait { delay: asked.min(self.longest_wait), step });
+        }
+        let planned = *self.schedule.get(usize::try_from(step).ok()?)?;
+        let delay = match asked {
             Some(asked) => asked.min(self.longest_wait),
             None => planned.mul_f64(1.0 + self.jitter * (2.0 * random - 1.0)),
-        })
+        };
+        Some(Wait { delay, step: step.saturating_add(1) })
     }
 }
 
@@ -54,22 +73,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_planned_delay_stays_within_its_jitter(number in 1_u32..=3, random in 0.0..1.0) {
-            let delay = policy().delay(number, None, random).unwrap().as_secs_f64();
-            let planned = policy().schedule[number as usize - 1].as_secs_f64();
-            prop_assert!((planned * 0.8 - 1e-6..=planned * 1.2 + 1e-6).contains(&delay));
+        fn a_planned_delay_stays_within_its_jitter(step in 0_u32..3, random in 0.0..1.0) {
+            let wait = policy().wait(step, Duration::MAX, None, random).unwrap();
+            let planned = policy().schedule[step as usize].as_secs_f64();
+            prop_assert!((planned * 0.8 - 1e-6..=planned * 1.2 + 1e-6).contains(&wait.delay.as_secs_f64()));
+            prop_assert_eq!(wait.step, step + 1);
         }
 
         #[test]
-        fn an_asked_wait_is_exact_up_to_the_cap(asked in 0_u64..1_000_000, random in 0.0..1.0) {
+        fn an_asked_wait_is_exact_up_to_the_cap_and_uses_up_none_of_the_schedule(
+            step in 0_u32..9, age in 0_u64..155, asked in 1_u64..1_000_000, random in 0.0..1.0,
+        ) {
             let asked = Duration::from_secs(asked);
-            let cap = policy().longest_wait;
-            prop_assert_eq!(policy().delay(1, Some(asked), random), Some(asked.min(cap)));
+            let delay = asked.min(policy().longest_wait);
+            prop_assert_eq!(policy().wait(step, Duration::from_secs(age), Some(asked), random), Some(Wait { delay, step }));
         }
 
         #[test]
-        fn after_the_last_attempt_there_is_none(number in 4_u32.., asked in proptest::option::of(0_u64..100)) {
-            prop_assert_eq!(policy().delay(number, asked.map(Duration::from_secs), 0.5), None);
+        fn waits_come_to_an_end(asked in proptest::option::of(0_u64..100), random in 0.0..1.0) {
+            let (mut age, mut step, mut attempts) = (Duration::ZERO, 0, 0);
+            while let Some(wait) = policy().wait(step, age, asked.map(Duration::from_secs), random) {
+                (age, step, attempts) = (age + wait.delay, wait.step, attempts + 1);
+                prop_assert!(attempts <= 155 + 3);
+            }
+            prop_assert_eq!(step, 3);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     clock::{self, Stopwatch},
     model::{
         Attempt, Blame, Context, Exchange, FailReason, Millis, Outcome, Request, Response, TransportError, Verdict,
-        judge_by_status,
+        Wait, judge_by_status,
     },
     outbound::{self, Destination, Refused, Sealed},
     store::{Job, Next, Settlement},
@@ -65,7 +65,7 @@ pub(super) async fn deliver(inner: Arc<Inner>, lane: Arc<Lane>, served: Arc<Serv
     inner.totals.count(outcome);
     inner.settled.send_modify(|count| *count += 1);
     match next {
-        Next::Again(at) => Some(at),
+        Next::Again { at, .. } => Some(at),
         Next::Delivered | Next::Failed(_) => None,
     }
 }
@@ -209,15 +209,16 @@ impl<'a> Work<'a> {
                 attempt.blame = Some(Blame::Receiver);
                 attempt.reason = Some(reason);
                 let asked = after_ms.map(Duration::from_millis);
-                let delay = channel.policy.delay(attempt.number, asked, rand::random());
-                settlement.next = match delay {
+                let age = Duration::from_millis(now.saturating_sub(self.job.delivery.created_at));
+                let wait = channel.policy.wait(self.job.delivery.step, age, asked, rand::random());
+                settlement.next = match wait {
                     None => Next::Failed(FailReason::Exhausted),
-                    Some(delay) => {
+                    Some(Wait { delay, step }) => {
                         let at = now.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
                         if asked.is_some() {
                             lane.pause(at);
                         }
-                        Next::Again(at)
+                        Next::Again { at, step }
                     }
                 };
             }
@@ -231,7 +232,7 @@ impl<'a> Work<'a> {
                 attempt.blame = Some(Blame::Receiver);
                 attempt.reason = Some(format!("the channel is disabled: {reason}"));
                 // Due at once when somebody enables the channel.
-                settlement.next = Next::Again(now);
+                settlement.next = Next::Again { at: now, step: self.job.delivery.step };
                 settlement.disable = Some((channel.name.clone(), reason));
             }
             End::Failed { reason, blame, message } => {

@@ -19,21 +19,27 @@ const READERS: usize = 2;
 type Result<T> = std::result::Result<T, StoreError>;
 type Query = Box<dyn FnOnce(&Connection) + Send>;
 
-pub(super) struct Readers(Sender<Query>);
+/// The way to the threads, which end when this is dropped; SQLite tidies up when its last connection is closed.
+pub(super) struct Readers {
+    sender: Option<Sender<Query>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
 
 impl Readers {
     pub fn start(connect: impl Fn() -> Result<Connection>) -> Result<Self> {
         let (sender, receiver) = crossbeam_channel::unbounded::<Query>();
+        let mut threads = Vec::with_capacity(READERS);
         for _ in 0..READERS {
             let connection = connect()?;
             connection.execute_batch("PRAGMA query_only=ON")?;
             let receiver = receiver.clone();
-            thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name("store-reader".to_owned())
                 .spawn(move || receiver.iter().for_each(|query| query(&connection)))
                 .map_err(|_| StoreError::Closed)?;
+            threads.push(thread);
         }
-        Ok(Self(sender))
+        Ok(Self { sender: Some(sender), threads })
     }
 
     pub async fn run<T: Send + 'static>(
@@ -45,8 +51,19 @@ impl Readers {
             // Who asked may have gone away.
             let _ = reply.send(query(connection));
         });
-        self.0.send(query).map_err(|_| StoreError::Closed)?;
+        let sender = self.sender.as_ref().ok_or(StoreError::Closed)?;
+        sender.send(query).map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.sender = None;
+        for thread in self.threads.drain(..) {
+            // A panic there has been reported by its own thread.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -90,7 +107,7 @@ pub(super) fn due(
             seq: row.get(0)?,
             reference: row.get(1)?,
             delivery: rows::delivery(row, 2)?,
-            event: Arc::new(rows::event(row, 12)?),
+            event: Arc::new(rows::event(row, 13)?),
         })
     })?;
     let mut jobs = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -193,7 +210,7 @@ pub(super) fn delivery(connection: &Connection, id: DeliveryId) -> Result<Option
         .prepare_cached(&format!(
             "SELECT d.seq, {DELIVERY}, {EVENT} FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.id = ?1"
         ))?
-        .query_row([id.to_bytes()], |row| Ok((row.get::<_, i64>(0)?, rows::delivery(row, 1)?, rows::event(row, 11)?)))
+        .query_row([id.to_bytes()], |row| Ok((row.get::<_, i64>(0)?, rows::delivery(row, 1)?, rows::event(row, 12)?)))
         .optional()?;
     let Some((seq, delivery, event)) = found else {
         return Ok(None);

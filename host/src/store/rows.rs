@@ -10,7 +10,7 @@ use crate::model::{Delivery, DeliveryId, Event, EventType, FailReason, Millis, S
 pub(super) const EVENT: &str = "e.id, e.source, e.type, e.title, e.body, e.url, e.project, e.subject, e.occurred_at, e.received_at, e.data, e.payload";
 /// The columns that [`delivery`] reads, from `d` and `e`.
 pub(super) const DELIVERY: &str =
-    "d.id, e.id, e.type, d.channel, d.state, d.reason, d.attempts, d.due_at, d.created_at, d.updated_at";
+    "d.id, e.id, e.type, d.channel, d.state, d.reason, d.attempts, d.step, d.due_at, d.created_at, d.updated_at";
 
 pub(super) fn state_code(state: State) -> i64 {
     match state {
@@ -52,9 +52,10 @@ pub(super) fn delivery(row: &Row<'_>, at: usize) -> rusqlite::Result<Delivery> {
         state: state(code).ok_or_else(|| damaged(at + 4, "an unknown state"))?,
         reason: reason.as_deref().and_then(FailReason::from_name),
         attempts: row.get(at + 6)?,
-        due_at: to_millis(row.get(at + 7)?),
-        created_at: to_millis(row.get(at + 8)?),
-        updated_at: to_millis(row.get(at + 9)?),
+        step: row.get(at + 7)?,
+        due_at: to_millis(row.get(at + 8)?),
+        created_at: to_millis(row.get(at + 9)?),
+        updated_at: to_millis(row.get(at + 10)?),
     })
 }
 

@@ -26,6 +26,7 @@ CREATE TABLE deliveries (
   state      INTEGER NOT NULL DEFAULT 0,
   reason     TEXT,
   attempts   INTEGER NOT NULL DEFAULT 0,
+  step       INTEGER NOT NULL DEFAULT 0,
   due_at     INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL

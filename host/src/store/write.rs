@@ -57,8 +57,13 @@ pub struct Settlement {
 pub enum Next {
     /// Taken.
     Delivered,
-    /// Another attempt, then.
-    Again(Millis),
+    /// Another attempt.
+    Again {
+        /// When it is due.
+        at: Millis,
+        /// Delays of the schedule used up by then.
+        step: u32,
+    },
     /// Given up.
     Failed(FailReason),
 }
@@ -68,7 +73,7 @@ impl Next {
     pub fn state(self) -> State {
         match self {
             Self::Delivered => State::Delivered,
-            Self::Again(_) => State::Pending,
+            Self::Again { .. } => State::Pending,
             Self::Failed(_) => State::Failed,
         }
     }
@@ -112,20 +117,21 @@ fn earlier(connection: &Connection, event: &Event) -> Result<Accepted, StoreErro
 pub(super) fn settle(connection: &Connection, settled: &Settlement) -> Result<(), StoreError> {
     let record = serde_json::to_string(&settled.attempt).map_err(|error| StoreError::Damaged(error.to_string()))?;
     let now = to_i64(settled.now);
-    let (due_at, reason) = match settled.next {
-        Next::Delivered => (now, None),
-        Next::Again(at) => (to_i64(at), None),
-        Next::Failed(reason) => (now, Some(reason.as_str())),
+    let (due_at, step, reason) = match settled.next {
+        Next::Delivered => (now, None, None),
+        Next::Again { at, step } => (to_i64(at), Some(step), None),
+        Next::Failed(reason) => (now, None, Some(reason.as_str())),
     };
     connection
         .prepare_cached("INSERT OR REPLACE INTO attempts (delivery, number, record) VALUES (?1, ?2, ?3)")?
         .execute(params![settled.seq, settled.attempt.number, record])?;
     connection
         .prepare_cached(
-            "UPDATE deliveries SET state = ?2, reason = ?3, attempts = ?4, due_at = ?5, updated_at = ?6 WHERE seq = ?1",
+            "UPDATE deliveries SET state = ?2, reason = ?3, attempts = ?4, due_at = ?5, updated_at = ?6, step = ifnull(?7, step)
+             WHERE seq = ?1",
         )?
         .execute(
-            params![settled.seq, state_code(settled.next.state()), reason, settled.attempt.number, due_at, now,],
+            params![settled.seq, state_code(settled.next.state()), reason, settled.attempt.number, due_at, now, step,],
         )?;
     if let Some((channel, subject, reference)) = &settled.thread {
         connection
