@@ -450,13 +450,8 @@ async fn what_is_under_way_is_finished_within_the_grace_period() {
     receiver.wait_for(1).await;
     host.signal(Signal::TERM);
     host.logged("stopping").await;
-    // It takes nothing more, and so has begun to stop.
-    let refused = async {
-        while tokio::net::TcpStream::connect(&host.address).await.is_ok() {
-            clock::pause(Duration::from_millis(5)).await;
-        }
-    };
-    within("connections to be refused", refused).await;
+    // A host that let go of it at once would be gone by then.
+    clock::pause(Duration::from_millis(300)).await;
     receiver.release();
     let (code, log) = host.ended().await;
     assert_eq!(code, Some(0), "{log:#?}");
