@@ -666,3 +666,19 @@ async fn health_is_answered_before_the_host_is_ready() {
     assert_eq!(host.get("/readyz").await.0, StatusCode::OK);
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_cannot_be_honoured_are_refused() {
+    let setup = Setup::new("");
+    let host = setup.start().await;
+    let event = r#"{"type":"test"}"#;
+    for (header, value, status, code) in [
+        ("content-encoding", "gzip", 415, "unsupported_content_encoding"),
+        ("idempotency-key", "", 400, "bad_idempotency_key"),
+        ("idempotency-key", "\u{e9}t\u{e9}", 400, "bad_idempotency_key"),
+    ] {
+        let (answered, answer) = host.post_as("application/json", event, &[(header, value)]).await;
+        assert_eq!((answered.as_u16(), answer["code"].as_str()), (status, Some(code)), "{header}: {value}");
+    }
+    host.stop().await;
+}

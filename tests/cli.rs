@@ -525,7 +525,7 @@ async fn a_hangup_reads_the_config_and_its_secrets_again() {
     program.json(&["channels", "test", "c", "--url", &host.url()]).await;
     fs::write(&token, "new").unwrap();
     host.signal(Signal::HUP);
-    host.logged("the changed config is in use").await;
+    host.logged("the config has been read again and is in use").await;
     program.json(&["channels", "test", "c", "--url", &host.url()]).await;
     let sent: Vec<_> = receiver.received().iter().map(|one| one.header("authorization").to_owned()).collect();
     assert_eq!(sent, ["old", "new"]);

@@ -16,6 +16,8 @@ use crate::pipeline::incoming::Post;
 pub(super) async fn accept(State(face): State<Face>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let ready = face.get()?;
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    refuse_encoding(text(header::CONTENT_ENCODING))?;
+    let idempotency_key = idempotency_key(&headers)?;
     let body = read(body, text(header::CONTENT_LENGTH), ready.max_body).await?;
     let content_type = text(header::CONTENT_TYPE)
         .and_then(|value| value.split(';').next())
@@ -28,10 +30,7 @@ pub(super) async fn accept(State(face): State<Face>, headers: HeaderMap, body: B
             .iter()
             .filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value.to_str().ok()?)))
             .collect(),
-        idempotency_key: headers
-            .get("idempotency-key")
-            .and_then(|value| value.to_str().ok())
-            .filter(|key| !key.is_empty()),
+        idempotency_key,
         body,
     };
     let receipt = ready.pipeline.accept(&post).await?;
@@ -43,6 +42,34 @@ pub(super) async fn accept(State(face): State<Face>, headers: HeaderMap, body: B
         }
     };
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// A key that can't be read must not be taken for none: the event would be delivered twice.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if !key.is_empty() => Ok(Some(key)),
+        _ => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "bad_idempotency_key",
+            "the Idempotency-Key is empty or not ASCII",
+            "use a text that is unique to this post, a UUID for example",
+        )),
+    }
+}
+
+fn refuse_encoding(encoding: Option<&str>) -> Result<(), ApiError> {
+    match encoding {
+        None | Some("identity" | "") => Ok(()),
+        Some(encoding) => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_content_encoding",
+            format!("the content encoding `{encoding}` is not understood"),
+            "send the body as it is, without Content-Encoding",
+        )),
+    }
 }
 
 /// The whole body, or 413 as soon as that is certain.

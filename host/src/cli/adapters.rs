@@ -25,8 +25,7 @@ pub(super) fn run(common: &Common, command: &Adapters) -> anyhow::Result<ExitCod
 /// The running host's; without one, what a host with this config would have.
 fn list(common: &Common) -> anyhow::Result<ExitCode> {
     let remote = Remote::find(common)?;
-    let named = common.url.is_some();
-    let answer = if !named && remote.is_absent() {
+    let answer = if !remote.named && remote.is_absent() {
         let config = common.origin(Vec::new())?.load()?;
         let published = app::registry(&config, Vec::new())?.published();
         published.account()

@@ -21,7 +21,9 @@ pub(super) fn run(common: &Common, command: &Channels) -> anyhow::Result<ExitCod
         Channels::Test { name } => test(common, &remote, name),
         Channels::Enable { name } => {
             remote.post(&format!("/v1/channels/{}/enable", segment(name)), "application/json", Vec::new())?;
-            if !common.json {
+            if common.json {
+                output::json(&serde_json::json!({ "name": name, "enabled": true }))?;
+            } else {
                 output::line(format!("{name} is enabled"))?;
             }
             Ok(ExitCode::SUCCESS)

@@ -14,6 +14,8 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 /// A host's address and a connection to it.
 pub(super) struct Remote {
     base: String,
+    /// By `--url` or `HERALD_URL`: that one is meant and no other.
+    pub named: bool,
     http: reqwest::Client,
     runtime: tokio::runtime::Runtime,
 }
@@ -21,8 +23,10 @@ pub(super) struct Remote {
 impl Remote {
     /// Finds the host by `--url`, `HERALD_URL` or the config's `server.listen`.
     pub fn find(common: &Common) -> anyhow::Result<Self> {
+        let (base, named) = base(common)?;
         Ok(Self {
-            base: base(common)?,
+            base,
+            named,
             http: client()?,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         })
@@ -90,12 +94,12 @@ pub(super) fn client() -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?)
 }
 
-fn base(common: &Common) -> anyhow::Result<String> {
+fn base(common: &Common) -> anyhow::Result<(String, bool)> {
     let named = common.url.clone().or_else(|| config::process_variable("HERALD_URL"));
     if let Some(url) = named.filter(|url| !url.is_empty()) {
         let url =
             url::Url::parse(&url).with_context(|| format!("`{url}` is not a URL such as http://127.0.0.1:7766"))?;
-        return Ok(url.as_str().trim_end_matches('/').to_owned());
+        return Ok((url.as_str().trim_end_matches('/').to_owned(), true));
     }
     let origin = common.origin(Vec::new())?;
     let server = config::server(&Sources {
@@ -112,5 +116,5 @@ fn base(common: &Common) -> anyhow::Result<String> {
             std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    Ok(format!("http://{listen}"))
+    Ok((format!("http://{listen}"), false))
 }
