@@ -68,7 +68,7 @@ mod tests {
 
     fn policy() -> Policy {
         let schedule = [5, 30, 120].map(Duration::from_secs).to_vec();
-        Policy { schedule, jitter: 0.2, longest_wait: Duration::from_secs(86_400) }
+        Policy { schedule, jitter: 0.2, longest_wait: Duration::from_hours(24) }
     }
 
     proptest! {
