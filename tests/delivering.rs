@@ -301,11 +301,7 @@ async fn a_request_to_where_this_host_does_not_send_is_blocked_with_the_line_tha
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adapter_that_misbehaves_fails_its_own_delivery_and_is_blamed() {
     let receiver = Receiver::start().await;
-    for (act, expected) in [
-        (Act::Trap, "`render` trapped"),
-        (Act::Spin, "`render` ran longer than its limit of 1s"),
-        (Act::Grow, "it ran into its limit of memory"),
-    ] {
+    for (act, expected) in [(Act::Trap, "`render` trapped"), (Act::Grow, "it ran into its limit of memory")] {
         let config = "[[channel]]\nname = \"c\"\nadapter = \"guest\"\n[[route]]\nchannel = \"c\"\n";
         let setup = Setup::new(&format!("{config}{}", webhook(&receiver)));
         let guest = Guest { render: act, ..Guest::new("7", &receiver.url("/")) };
@@ -322,6 +318,22 @@ async fn an_adapter_that_misbehaves_fails_its_own_delivery_and_is_blamed() {
         assert_eq!(receiver.received().len(), before + 1, "the good channel has delivered");
         host.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_runs_out_of_time_is_tried_again_as_the_machine_may_have_been_busy() {
+    let receiver = Receiver::start().await;
+    let config = "[[channel]]\nname = \"c\"\nadapter = \"guest\"\n[[route]]\nchannel = \"c\"\n";
+    let setup = Setup::new(config).clock(Clock::manual(1_700_000_000_000));
+    let guest = Guest { render: Act::Spin, ..Guest::new("7", &receiver.url("/")) };
+    std::fs::write(setup.adapters().join("guest.wasm"), guest.component()).unwrap();
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"test"}"#).await;
+    let all = host.until("the attempt", |all| all[0].delivery.attempts == 1).await;
+    let attempt = all[0].last_attempt.as_ref().unwrap();
+    assert_eq!((all[0].delivery.state, attempt.blame), (State::Pending, Some(Blame::Adapter)));
+    assert!(attempt.reason.as_ref().unwrap().contains("`render` ran longer than its limit of 1s"), "{attempt:?}");
+    host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

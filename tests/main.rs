@@ -13,5 +13,6 @@ mod harness;
 mod hot_reload;
 mod prebuilt;
 mod readme;
+mod robust;
 mod store;
 mod tidy;

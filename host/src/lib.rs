@@ -11,7 +11,7 @@
 //! | [`api`] | the HTTP API; the only place that knows axum |
 //! | [`app`] | builds a host of all these, runs it, drains it |
 //! | [`cli`] | one file a command |
-//! | [`clock`], [`wake`] | the only places that read a clock, and that listen to the file system |
+//! | [`clock`], [`wake`], [`files`] | the only places that read a clock, listen to the file system, and read files of others |
 //!
 //! `model` imports nothing of ours; `config`, `store`, `adapter` and `outbound` import `model` and never each other;
 //! `pipeline` imports those; `api` imports `model`, `store` and `pipeline`; `app` and `cli` import all.
@@ -22,6 +22,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod files;
 pub mod model;
 pub mod outbound;
 pub mod pipeline;

@@ -71,7 +71,8 @@ fn is_close_write(event: &notify::Event) -> bool {
     event.kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
 }
 
-fn inode(folder: &Path) -> Option<u64> {
+/// What changes when a path names another file; none where there is nothing.
+pub fn inode(folder: &Path) -> Option<u64> {
     let metadata = std::fs::metadata(folder).ok()?;
     #[cfg(unix)]
     return Some(std::os::unix::fs::MetadataExt::ino(&metadata));

@@ -72,7 +72,8 @@ pub(super) fn shared_cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("adapter-cache")
 }
 
-fn http() -> reqwest::Client {
+/// A client that goes straight to where it is told.
+pub fn http() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }

@@ -10,7 +10,7 @@ mod receiver;
 
 use std::{future::Future, time::Duration};
 
-pub use host::{Setup, TestHost, seconds};
+pub use host::{Setup, TestHost, http, seconds};
 pub use receiver::{Receiver, Reply};
 
 /// Nothing in a test takes that long unless it hangs.

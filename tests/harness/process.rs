@@ -31,6 +31,7 @@ pub struct Running {
     child: Child,
     /// Its log so far, and whether it has come to its end.
     log: watch::Receiver<(Vec<String>, bool)>,
+    reader: tokio::task::JoinHandle<()>,
     pub address: String,
 }
 
@@ -83,13 +84,13 @@ impl<'a> Program<'a> {
         let mut child = self.command(&[&["serve"], arguments].concat()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = watch::channel((Vec::new(), false));
-        tokio::spawn(async move {
+        let reader = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 sender.send_modify(|(log, _)| log.push(line));
             }
             sender.send_modify(|(_, ended)| *ended = true);
         });
-        let mut running = Running { child, log, address: String::new() };
+        let mut running = Running { child, log, reader, address: String::new() };
         let ready = running.logged("ready").await;
         let at = ready.find("127.0.0.1:").unwrap();
         running.address = ready[at..].chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
@@ -109,6 +110,12 @@ impl Ended {
 }
 
 impl Running {
+    /// Nobody reads the log any more, and who writes to it gets an error.
+    pub async fn close_log(&mut self) {
+        self.reader.abort();
+        let _ = (&mut self.reader).await;
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -127,11 +134,16 @@ impl Running {
         kill_process(id.unwrap(), signal).unwrap();
     }
 
+    /// Waits for its end: the exit code.
+    pub async fn code(&mut self) -> Option<i32> {
+        within("the host to end", self.child.wait()).await.unwrap().code()
+    }
+
     /// Waits for its end: the exit code, and all of its log.
     pub async fn ended(mut self) -> (Option<i32>, Vec<String>) {
-        let status = within("the host to end", self.child.wait()).await.unwrap();
+        let code = self.code().await;
         let log = within("the end of the log", self.log.wait_for(|(_, ended)| *ended)).await.unwrap().0.clone();
-        (status.code(), log)
+        (code, log)
     }
 
     /// Stops it as a supervisor does: nothing may go wrong.

@@ -21,9 +21,10 @@ impl Cache {
     /// Makes the folder where it does not exist. A folder that others can write to is refused, as what stands in it is
     /// run.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        make_private(folder)?;
-        fs::create_dir_all(folder.join("good"))?;
+        make(folder)?;
+        make(&folder.join("good"))?;
+        check_private(folder)?;
+        check_private(&folder.join("good"))?;
         Ok(Self { folder: folder.to_owned() })
     }
 
@@ -96,7 +97,7 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
         return None;
     }
     // SAFETY: the file must be what `Component::serialize` gave, unchanged. Only this process's user can write to the
-    // folder (`make_private`), and a file appears in it whole, by rename after a sync (`replace`). A header with
+    // folder (`check_private`), and a file appears in it whole, by rename after a sync (`replace`). A header with
     // wasmtime's version and the compiler's settings is checked by wasmtime itself.
     match unsafe { Component::deserialize_file(engine, path) } {
         Ok(component) => Some(component),
@@ -117,20 +118,34 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
-fn make_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-
-    let owner = fs::metadata(folder)?.uid();
-    // A file that we make is ours: the way to our own user id without another crate.
-    let us = tempfile::tempfile_in(folder)?.metadata()?.uid();
-    if owner != us {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the folder belongs to another user"));
+/// Makes the folder for this user alone; one that is there stays as it is.
+fn make(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
     }
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
+
+#[cfg(unix)]
+fn check_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
+    let metadata = fs::metadata(folder)?;
+    // A file that we make is ours: the way to our own user id without another crate.
+    if metadata.uid() != tempfile::tempfile_in(folder)?.metadata()?.uid() {
+        return refuse("the folder belongs to another user");
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return refuse("others can write to the folder, and what lies in it is run: `chmod go-w` it, or name another");
+    }
+    Ok(())
 }
 
 #[cfg(not(unix))]
-fn make_private(_: &Path) -> io::Result<()> {
+fn check_private(_: &Path) -> io::Result<()> {
     Ok(())
 }

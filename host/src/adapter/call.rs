@@ -18,6 +18,8 @@ pub struct CallError {
     pub function: &'static str,
     /// The trap, the limit, and the last error that the guest logged.
     pub message: String,
+    /// It ran out of time, or the host did not finish it. A busy machine may be why, so another try may do.
+    pub may_pass: bool,
 }
 
 impl fmt::Display for CallError {
@@ -62,7 +64,11 @@ impl Adapter {
         let state = store.data_mut();
         state.flush_output();
         self.note_growth(state.grew);
-        result.map_err(|error| CallError { function, message: explain(&error, state, self.sandbox.limits.time) })
+        result.map_err(|error| CallError {
+            function,
+            may_pass: matches!(error.downcast_ref(), Some(Trap::Interrupt)),
+            message: explain(&error, state, self.sandbox.limits.time),
+        })
     }
 
     /// What an instantiation alone costs; for the benchmarks.
@@ -153,7 +159,7 @@ impl CallThreads {
             // Nobody waits any more when the host stops in the middle: the answer is not missed.
             let _ = sender.send(call());
         });
-        let lost = || CallError { function, message: "was not finished by the host".to_owned() };
+        let lost = || CallError { function, message: "was not finished by the host".to_owned(), may_pass: true };
         if self.0.send(job).is_err() {
             return Err(lost());
         }

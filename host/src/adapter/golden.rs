@@ -15,7 +15,13 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::component::{Adapter, LoadError};
-use crate::model::{Body, Context, Event, EventType, Request, Response, Verdict};
+use crate::{
+    files,
+    model::{Body, Context, Event, EventType, Request, Response, Verdict},
+};
+
+/// Far more than any example needs.
+const MAX_FILE: usize = 8 << 20;
 
 /// One example.
 pub struct Case {
@@ -139,12 +145,12 @@ fn file<T: for<'a> Deserialize<'a>>(folder: &Path, name: &str) -> Result<T, Stri
 
 fn optional<T: for<'a> Deserialize<'a>>(folder: &Path, name: &str) -> Result<Option<T>, String> {
     let path = folder.join(name);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
+    let bytes = match files::read(&path, MAX_FILE) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("{}: {error}", path.display())),
     };
-    serde_json::from_str(&text).map(Some).map_err(|error| format!("{}: {error}", path.display()))
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// A request as `request.json` writes it: a JSON body as JSON, so that a difference can be read.

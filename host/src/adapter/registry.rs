@@ -198,7 +198,14 @@ impl Registry {
         let mut again = None;
         for sight in sights {
             match sight {
-                Sight::Settled(found) => self.examine(&state, &found),
+                Sight::Settled(found) => match found.read() {
+                    Ok(bytes) => self.examine(&state, &found, &bytes),
+                    Err(error) => {
+                        self.refuse(&found, None, LoadError::new("read", error.to_string()));
+                        // It may be readable at the next look.
+                        state.scan.forget(&found.name);
+                    }
+                },
                 Sight::Moving(left) => again = Some(again.map_or(left, |a: Duration| a.min(left))),
                 Sight::Gone(name) => self.remove(&name, folder),
             }
@@ -206,15 +213,9 @@ impl Registry {
         again
     }
 
-    fn examine(&self, state: &State, found: &Found) {
+    fn examine(&self, state: &State, found: &Found, bytes: &[u8]) {
         let name = found.name.as_str();
-        let bytes = match found.read() {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                return self.refuse(found, None, LoadError::new("read", error.to_string()));
-            }
-        };
-        let digest = digest(&bytes);
+        let digest = digest(bytes);
         let published = self.published();
         let known_bad = published
             .refused
@@ -229,7 +230,7 @@ impl Registry {
         if unchanged {
             return self.publish(name, None);
         }
-        match self.prepare(state, found, &bytes) {
+        match self.prepare(state, found, bytes) {
             Ok(adapter) => {
                 tracing::info!(
                     adapter = name,
@@ -241,7 +242,7 @@ impl Registry {
                     "adapter loaded"
                 );
                 if let Some(cache) = &self.0.options.cache {
-                    cache.keep_good(&found.path, &bytes);
+                    cache.keep_good(&found.path, bytes);
                 }
                 self.publish(name, Some(adapter));
             }
@@ -269,13 +270,17 @@ impl Registry {
 
     fn refuse(&self, found: &Found, digest: Option<String>, error: LoadError) {
         let name = found.name.as_str();
+        let refused = Refused { file: found.path.clone(), digest, error };
+        if self.published().refused.get(name) == Some(&refused) {
+            return;
+        }
+        let Refused { digest, error, .. } = &refused;
         let kept = self.get(name).or_else(|| self.revive(found));
         tracing::error!(
             adapter = name, file = %found.path.display(), step = error.step, digest,
             keeps = kept.map(|adapter| adapter.id.version.clone()),
             "adapter refused: {error}"
         );
-        let refused = Refused { file: found.path.clone(), digest, error };
         self.change(|published| {
             published.refused.insert(name.to_owned(), refused);
         });

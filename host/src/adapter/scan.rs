@@ -7,10 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::clock::Stopwatch;
+use crate::{clock::Stopwatch, files};
 
 /// A larger file is not read.
-const MAX_FILE: u64 = 64 << 20;
+const MAX_FILE: usize = 64 << 20;
 
 /// What is remembered of the last look.
 #[derive(Default)]
@@ -31,6 +31,9 @@ struct Stamp {
     len: u64,
     modified: Option<SystemTime>,
     inode: u64,
+    /// Seconds and nanoseconds of the last change of content, mode or owner: not even a tool that sets the time back
+    /// can hide that.
+    changed: (i64, i64),
 }
 
 /// What a look finds about one name.
@@ -49,19 +52,12 @@ pub(super) struct Found {
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
-    len: u64,
 }
 
 impl Found {
     /// Its bytes.
     pub fn read(&self) -> io::Result<Vec<u8>> {
-        if self.len > MAX_FILE {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("{} bytes; an adapter has at most {MAX_FILE}", self.len),
-            ));
-        }
-        fs::read(&self.path)
+        files::read(&self.path, MAX_FILE)
     }
 }
 
@@ -91,8 +87,7 @@ impl Scan {
             let left = settle.saturating_sub(known.since.elapsed());
             if left.is_zero() {
                 known.examined = true;
-                let len = stamp.len;
-                sights.push(Sight::Settled(Found { name, path, len }));
+                sights.push(Sight::Settled(Found { name, path }));
             } else {
                 sights.push(Sight::Moving(left));
             }
@@ -145,8 +140,11 @@ fn adapter_name(path: &Path) -> Option<String> {
 
 fn stamp(metadata: &fs::Metadata) -> Stamp {
     #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+    let (inode, changed) = {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.ino(), (metadata.ctime(), metadata.ctime_nsec()))
+    };
     #[cfg(not(unix))]
-    let inode = 0;
-    Stamp { len: metadata.len(), modified: metadata.modified().ok(), inode }
+    let (inode, changed) = (0, (0, 0));
+    Stamp { len: metadata.len(), modified: metadata.modified().ok(), inode, changed }
 }

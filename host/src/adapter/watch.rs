@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 
 use super::Registry;
 use crate::wake::Wake;
@@ -12,6 +12,8 @@ use crate::wake::Wake;
 const SETTLE: Duration = Duration::from_millis(20);
 /// How often a folder is looked at when nothing is notified.
 const RESCAN: Duration = Duration::from_secs(2);
+/// A stop does not wait longer for what a reconcile is doing: compiling, perhaps.
+const LONGEST_JOIN: Duration = Duration::from_secs(2);
 
 impl Registry {
     /// Reconciles the folder from now on, on a thread of its own, until the handle is dropped.
@@ -23,14 +25,17 @@ impl Registry {
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let waker = wake.waker();
         let registry = self.clone();
-        let thread = thread::Builder::new().name("adapter-watch".to_owned()).spawn(move || {
+        let (end, ended) = crossbeam_channel::bounded::<()>(0);
+        thread::Builder::new().name("adapter-watch".to_owned()).spawn(move || {
+            // Dropped when the thread ends, however it ends.
+            let _end = end;
             let mut next = RESCAN;
             while stopped.try_recv() != Err(crossbeam_channel::TryRecvError::Disconnected) {
                 wake.wait(next);
                 next = registry.reconcile(SETTLE).unwrap_or(RESCAN);
             }
         })?;
-        Ok(Some(WatchHandle { stop: Some(stop), waker, thread: Some(thread) }))
+        Ok(Some(WatchHandle { stop: Some(stop), waker, ended }))
     }
 }
 
@@ -38,7 +43,7 @@ impl Registry {
 pub struct WatchHandle {
     stop: Option<Sender<()>>,
     waker: Sender<()>,
-    thread: Option<thread::JoinHandle<()>>,
+    ended: Receiver<()>,
 }
 
 impl WatchHandle {
@@ -53,9 +58,7 @@ impl Drop for WatchHandle {
     fn drop(&mut self) {
         self.stop = None;
         self.wake();
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been reported by its own thread.
-            let _ = thread.join();
-        }
+        // Nothing is ever sent: this returns when the thread has ended, or after the time.
+        let _ = self.ended.recv_timeout(LONGEST_JOIN);
     }
 }

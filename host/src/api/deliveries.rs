@@ -78,7 +78,17 @@ pub(super) async fn show(
         Ok(detail) => detail?,
         Err(_) => pipeline.store().delivery(parsed).await?,
     };
-    detail.map(Json).ok_or_else(|| ApiError::no_such("delivery", &id, "GET /v1/deliveries lists them"))
+    detail.map(readable).map(Json).ok_or_else(|| ApiError::no_such("delivery", &id, "GET /v1/deliveries lists them"))
+}
+
+/// Data that only some readers of JSON take (a number beyond all range, nesting without end) is shown as text, so that
+/// the rest of the answer can be read.
+fn readable(mut detail: Detail) -> Detail {
+    let data = detail.event.data.get();
+    if serde_json::from_str::<Value>(data).is_err() {
+        detail.event.data = serde_json::value::to_raw_value(data).unwrap_or_default();
+    }
+    detail
 }
 
 /// Returns when there has been an attempt, or when there is no such delivery.

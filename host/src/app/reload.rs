@@ -1,33 +1,39 @@
 //! A changed config file is applied whole, without a restart; a bad one changes nothing and is reported.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::{Origin, check, plan};
 use crate::{
     api::Face,
-    config::{Config, Problem, Problems},
+    clock::Stopwatch,
+    config::{Config, Fingerprint, Problem, Problems},
     pipeline::Pipeline,
-    wake::Wake,
+    wake::{self, Wake},
 };
 
-/// A file that is being written is left alone until it has stood still for so long.
+/// A file that somebody has put in the place of the old one is whole; it is left alone for so long all the same.
 const SETTLE: Duration = Duration::from_millis(50);
+/// A file that is written to may be half written: it must stand still for so long.
+const SETTLE_IN_PLACE: Duration = Duration::from_secs(1);
+/// A file that is replaced all the time is taken as it is after this.
+const LONGEST_SETTLE: Duration = Duration::from_secs(2);
 /// How often the file is looked at when nothing is notified.
 const RESCAN: Duration = Duration::from_secs(2);
+/// A stop does not wait longer for what a reload is doing, a command that gives a secret for example.
+const LONGEST_JOIN: Duration = Duration::from_secs(2);
 
 /// Ends the watching when it is dropped.
 pub struct ReloadHandle {
     stop: Option<Sender<()>>,
     again: Sender<()>,
     waker: Sender<()>,
-    thread: Option<thread::JoinHandle<()>>,
+    ended: Receiver<()>,
 }
 
 struct Reloader {
@@ -38,6 +44,24 @@ struct Reloader {
     pipeline: Pipeline,
     face: Face,
     runtime: tokio::runtime::Handle,
+    /// The file as it was last dealt with, be it used or refused.
+    seen: Found,
+    /// Of that file.
+    inode: u64,
+    pending: Option<Pending>,
+}
+
+/// The file, or why there is none.
+type Found = Result<Fingerprint, String>;
+
+/// A change that has not stood still for long enough.
+struct Pending {
+    found: Found,
+    /// Another one: the file was replaced, not written to.
+    inode: u64,
+    in_place: bool,
+    since: Stopwatch,
+    first: Stopwatch,
 }
 
 impl ReloadHandle {
@@ -57,24 +81,33 @@ impl ReloadHandle {
         let waker = wake.waker();
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let (again, asked) = crossbeam_channel::bounded::<()>(1);
-        let mut reloader =
-            Reloader { origin, file, current, pipeline, face, runtime: tokio::runtime::Handle::current() };
-        let mut seen = fs::read(&reloader.file).ok();
-        let thread = thread::Builder::new().name("config-watch".to_owned()).spawn(move || {
+        let (end, ended) = crossbeam_channel::bounded::<()>(0);
+        let reloader = Reloader {
+            origin,
+            seen: current.fingerprint.ok_or_else(String::new),
+            inode: wake::inode(&file).unwrap_or_default(),
+            file,
+            current,
+            pipeline,
+            face,
+            runtime: tokio::runtime::Handle::current(),
+            pending: None,
+        };
+        thread::Builder::new().name("config-watch".to_owned()).spawn(move || {
+            // Dropped last, when the thread ends, however it ends.
+            let _end = end;
+            let mut reloader = reloader;
+            // What has changed during the start is seen at once.
+            let mut next = Duration::ZERO;
             loop {
-                wake.wait(RESCAN);
-                if stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected) {
+                wake.wait(next);
+                if stopped.try_recv() == Err(TryRecvError::Disconnected) {
                     return;
                 }
-                let asked = asked.try_recv().is_ok();
-                let found = settled(&reloader.file);
-                if asked || (found.is_some() && found != seen) {
-                    seen = found;
-                    reloader.reload();
-                }
+                next = if asked.try_recv().is_ok() { reloader.reload() } else { reloader.look() };
             }
         })?;
-        Ok(Some(Self { stop: Some(stop), again, waker, thread: Some(thread) }))
+        Ok(Some(Self { stop: Some(stop), again, waker, ended }))
     }
 
     /// Reads the config again, changed or not: what its references point at may have changed.
@@ -89,28 +122,51 @@ impl Drop for ReloadHandle {
     fn drop(&mut self) {
         self.stop = None;
         let _ = self.waker.try_send(());
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been reported by its own thread.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// The file's bytes once they stand still; `None` while there is no such file.
-fn settled(file: &Path) -> Option<Vec<u8>> {
-    let mut found = fs::read(file).ok()?;
-    loop {
-        thread::sleep(SETTLE);
-        let again = fs::read(file).ok()?;
-        if again == found {
-            return Some(found);
-        }
-        found = again;
+        // Nothing is ever sent: this returns when the thread has ended, or after the time.
+        let _ = self.ended.recv_timeout(LONGEST_JOIN);
     }
 }
 
 impl Reloader {
-    fn reload(&mut self) {
+    /// Uses the file when it has changed and stands still; says when to look again.
+    fn look(&mut self) -> Duration {
+        let found = Fingerprint::of(&self.file).map_err(|error| error.to_string());
+        if found == self.seen {
+            self.pending = None;
+            return RESCAN;
+        }
+        let inode = wake::inode(&self.file).unwrap_or_default();
+        let pending = match self.pending.take() {
+            Some(pending) if pending.found == found => pending,
+            before => Pending {
+                in_place: before.as_ref().is_some_and(|before| before.inode == inode) || inode == self.inode,
+                first: before.map_or_else(Stopwatch::start, |before| before.first),
+                since: Stopwatch::start(),
+                inode,
+                found,
+            },
+        };
+        let settle = if pending.in_place || pending.found.is_err() { SETTLE_IN_PLACE } else { SETTLE };
+        let left = settle.saturating_sub(pending.since.elapsed());
+        let replaced_all_the_time = !pending.in_place && pending.first.elapsed() > LONGEST_SETTLE;
+        if left.is_zero() || replaced_all_the_time {
+            return self.reload();
+        }
+        self.pending = Some(pending);
+        left
+    }
+
+    /// Reads the file and uses it, or says what is wrong with it.
+    fn reload(&mut self) -> Duration {
+        self.pending = None;
+        self.inode = wake::inode(&self.file).unwrap_or_default();
+        self.seen = Fingerprint::of(&self.file).map_err(|error| error.to_string());
+        self.use_it();
+        // It may have changed meanwhile.
+        SETTLE
+    }
+
+    fn use_it(&mut self) {
         match self.apply() {
             Ok(()) => {
                 tracing::info!(file = %self.file.display(), channels = self.current.channels.len(), "the config has been read again and is in use");
@@ -129,6 +185,11 @@ impl Reloader {
     fn apply(&mut self) -> Result<(), Problems> {
         let next = self.origin.load()?;
         let registry = self.pipeline.registry();
+        let problems = check::channel_problems(&next, registry);
+        let (missing, wrong): (Vec<_>, Vec<_>) = problems.into_iter().partition(check::is_missing_adapter);
+        if !wrong.is_empty() {
+            return Err(Problems::new(wrong));
+        }
         registry.adopt(plan::live_channels(&next)).map_err(|wrong| {
             let problems = wrong.iter().filter_map(|(name, problem)| {
                 let channel = next.channels.iter().find(|channel| channel.name == *name)?;
@@ -136,7 +197,7 @@ impl Reloader {
             });
             Problems::new(problems.collect())
         })?;
-        for warning in next.warnings.iter().chain(&check::inline_secrets(&next, registry)) {
+        for warning in next.warnings.iter().chain(&missing).chain(&check::inline_secrets(&next, registry)) {
             tracing::warn!("{warning}");
         }
         self.tell_of_restart(&next);

@@ -57,7 +57,7 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
             text("/name"),
             text("/file"),
             text("/step"),
-            text("/message")
+            output::block(&refused, "/message")
         )))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -134,7 +134,7 @@ fn print_message(exchange: &Value, part: &str, mark: &str) -> anyhow::Result<()>
     for header in headers.into_iter().flatten() {
         line(harmless(&format!("  {mark} {}: {}", text(header, "/0"), text(header, "/1"))))?;
     }
-    let body = text(exchange, &format!("{part}/body"));
+    let body = output::block(exchange, &format!("{part}/body"));
     for row in body.lines() {
         line(harmless(&format!("  {mark}   {row}")))?;
     }

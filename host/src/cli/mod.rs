@@ -6,6 +6,7 @@ mod channels;
 mod check;
 mod deliveries;
 mod demo;
+mod log;
 mod output;
 mod remote;
 mod send;
@@ -43,11 +44,11 @@ pub fn main() -> ExitCode {
         }
         match error.downcast_ref::<crate::config::Problems>() {
             Some(problems) => {
-                eprintln!("{problems}");
+                output::error(problems);
                 ExitCode::from(2)
             }
             None => {
-                eprintln!("error: {error:#}");
+                output::error(format_args!("error: {error:#}"));
                 ExitCode::FAILURE
             }
         }

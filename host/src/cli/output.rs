@@ -18,6 +18,11 @@ pub(super) fn line(text: impl AsRef<str>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// To standard error; where that is closed, nobody wants to know.
+pub(super) fn error(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Columns as wide as they need to be, the last one as long as it is.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
     let head: Vec<String> = head.iter().map(ToString::to_string).collect();
@@ -42,8 +47,13 @@ pub(super) fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
-/// A text member of a JSON object; empty where there is none.
+/// A text member of a JSON object, in one line, as a line break in it could pass for a line of ours.
 pub(super) fn text(value: &Value, pointer: &str) -> String {
+    harmless(&block(value, pointer)).replace(['\n', '\t'], " ")
+}
+
+/// A text member of a JSON object; empty where there is none.
+pub(super) fn block(value: &Value, pointer: &str) -> String {
     match value.pointer(pointer) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),

@@ -1,26 +1,24 @@
 //! `herald serve`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use super::args::{Common, Serve};
-use crate::{
-    app::App,
-    clock::Clock,
-    config::{LogFormat, Server},
+use super::{
+    args::{Common, Serve},
+    log,
 };
+use crate::{app::App, clock::Clock};
 
 pub(super) fn run(common: &Common, args: &Serve) -> anyhow::Result<ExitCode> {
     let origin = common.origin(flags(args)?)?;
     let config = origin.load()?;
-    log(&config.server);
+    log::start(&config.server);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         // Registered before anything is bound: a signal during the start is not lost.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -38,8 +36,10 @@ pub(super) fn run(common: &Common, args: &Serve) -> anyhow::Result<ExitCode> {
             }
         }
         app.stop().await
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    // Nothing that still blocks may keep a host from ending.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Flags are settings, too; their paths are relative to where the command is run.
@@ -55,14 +55,4 @@ fn flags(args: &Serve) -> anyhow::Result<Vec<(String, String)>> {
         }
     }
     Ok(flags)
-}
-
-/// The log goes to standard error. The filter has been checked with the config.
-pub(super) fn log(server: &Server) {
-    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&server.log)).with_writer(std::io::stderr);
-    // A second call would be a defect of ours and harmless: the first log stays.
-    let _ = match server.log_format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
 }

@@ -15,9 +15,12 @@ mod secret;
 mod settings;
 mod value;
 
-use std::path::{Path, PathBuf};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+};
 
-use crate::model::Route;
+use crate::{files, model::Route};
 
 pub use channels::Channel;
 pub use problems::{Problem, Problems};
@@ -66,6 +69,25 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What works and is probably not meant.
     pub warnings: Problems,
+    /// Of the file that it was read from, to see whether that has changed since.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// What the config file was like when it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Of the file as it is now; the error says why it can't be read.
+    pub fn of(path: &Path) -> std::io::Result<Self> {
+        files::read(path, LONGEST_FILE).map(|bytes| Self::of_bytes(&bytes))
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// Which config file it is: the one that was named, else the one that `HERALD_CONFIG` names, else `herald.toml` in
@@ -105,8 +127,9 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     let mut found = channels::Found { base, variable: sources.variable, problems: Vec::new(), warnings: Vec::new() };
     let problems = &mut found.problems;
     let defaults = table(raw::parse(DEFAULTS, "herald.default.toml"), problems);
+    let mut fingerprint = None;
     let file = match &sources.file {
-        Some(path) => table(read(path), problems),
+        Some(path) => table(read(path, &mut fingerprint), problems),
         None => raw::Table::new(),
     };
     check_sections(&file, problems);
@@ -127,6 +150,7 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
         channels,
         routes,
         warnings: Problems::new(found.warnings),
+        fingerprint,
     };
     config.place(base, sources.variable);
     (Some(config), problems)
@@ -137,7 +161,7 @@ pub fn server(sources: &Sources<'_>) -> Result<Server, Problems> {
     let mut problems = Vec::new();
     let defaults = table(raw::parse(DEFAULTS, "herald.default.toml"), &mut problems);
     let file = match &sources.file {
-        Some(path) => table(read(path), &mut problems),
+        Some(path) => table(read(path, &mut None), &mut problems),
         None => raw::Table::new(),
     };
     let outside = layers::Outside::new(schema::SCHEMA, &sources.env, &sources.flags, &mut problems);
@@ -167,15 +191,13 @@ impl Config {
 }
 
 /// The file's text as a tree.
-fn read(path: &Path) -> Result<raw::Node, Vec<Problem>> {
+fn read(path: &Path, fingerprint: &mut Option<Fingerprint>) -> Result<raw::Node, Vec<Problem>> {
     let name = shown(path);
     let problem = |message: String, hint: &str| vec![Problem::new("", message).at(name.as_str()).hint(hint)];
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = files::read(path, LONGEST_FILE).map_err(|error| {
         problem(format!("the config file can't be read: {error}"), "name another with --config or HERALD_CONFIG")
     })?;
-    if bytes.len() > LONGEST_FILE {
-        return Err(problem("the config file is larger than 16 MiB".to_owned(), "is it the right file?"));
-    }
+    *fingerprint = Some(Fingerprint::of_bytes(&bytes));
     match String::from_utf8(bytes) {
         Ok(text) => raw::parse(&text, &name),
         Err(error) => {

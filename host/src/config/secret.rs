@@ -4,8 +4,6 @@
 
 use std::{
     fmt,
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +11,7 @@ use super::{
     Variable, command,
     raw::{Node, Table, Value},
 };
+use crate::files;
 
 /// No secret is longer; a file or a command that gives more is not what was meant.
 pub(super) const LONGEST: usize = 64 << 10;
@@ -144,15 +143,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         message: format!("the file {} can't be read: {error}", path.display()),
         hint: "the path is relative to the config file; Herald's user must be able to read it".to_owned(),
     };
-    // Opening a named pipe would wait for its other end.
-    if !path.metadata().map_err(unreadable)?.is_file() {
-        return failure(format!("{} is not a file", path.display()), "name a file that holds nothing but the value");
-    }
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(LONGEST + 1).unwrap_or(u64::MAX);
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    files::read(path, LONGEST).map_err(unreadable)
 }
 
 /// Whether every user of the machine can read the file.

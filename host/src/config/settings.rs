@@ -176,7 +176,7 @@ mod tests {
             ".b: `env` is not the name of an environment variable",
             ".c: `env` is not the name of an environment variable",
             ".d: is more than one reference",
-            ".e: . is not a file",
+            ".e: the file . can't be read: it is a directory",
             ".f: `exec` is not a list",
             ".g: `exec` is not a list of words",
             ".h: the command sh ended with exit status: 1: locked (run it",

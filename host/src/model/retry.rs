@@ -52,8 +52,9 @@ impl Policy {
 /// Reads `Retry-After` (RFC 9110, 10.2.3): seconds, or an HTTP date. Milliseconds from `now`.
 pub fn retry_after(value: &str, now: Millis) -> Option<Millis> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return seconds.checked_mul(1000);
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // However many digits it has, it means a long time.
+        return Some(value.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1000));
     }
     let date = httpdate::parse_http_date(value).ok()?;
     let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
@@ -106,7 +107,8 @@ mod tests {
         assert_eq!(retry_after("120", now), Some(120_000));
         assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT", now), Some(60_000));
         assert_eq!(retry_after("Wed, 21 Oct 2015 07:20:00 GMT", now), Some(0), "it is over");
-        for nonsense in ["", "-1", "soon", "99999999999999999999"] {
+        assert_eq!(retry_after("99999999999999999999", now), Some(u64::MAX), "for the cap to cut");
+        for nonsense in ["", "-1", "+1", "soon"] {
             assert_eq!(retry_after(nonsense, now), None, "{nonsense}");
         }
     }

@@ -79,8 +79,12 @@ impl Redactor {
                 add_forms(&mut patterns, value);
             }
         }
-        let search = (!patterns.is_empty())
-            .then(|| AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(patterns.keys()));
+        let search = (!patterns.is_empty()).then(|| {
+            AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .ascii_case_insensitive(true)
+                .build(patterns.keys())
+        });
         let search = search.transpose().map_err(|error| error.to_string())?;
         Ok(Self { search, patterns: patterns.into_iter().collect() })
     }
@@ -260,7 +264,8 @@ pub(super) fn headers(map: &HeaderMap, secrets: &Secrets) -> Vec<Header> {
         } else {
             secrets.redact(&String::from_utf8_lossy(value.as_bytes())).into_owned()
         };
-        (name.as_str().to_owned(), value)
+        // A name may be an echo, too.
+        (secrets.redact(name.as_str()).into_owned(), value)
     });
     shown
         .take_while(|(name, value)| {

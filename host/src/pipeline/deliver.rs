@@ -27,6 +27,7 @@ enum End {
     Retry {
         reason: String,
         after_ms: Option<u64>,
+        blame: Blame,
     },
     Rejected(String),
     Disable(String),
@@ -40,7 +41,12 @@ enum End {
 
 impl From<CallError> for End {
     fn from(error: CallError) -> Self {
-        Self::Failed { reason: FailReason::Adapter, blame: Blame::Adapter, message: error.to_string() }
+        let (message, blame) = (error.to_string(), Blame::Adapter);
+        if error.may_pass {
+            Self::Retry { reason: message, after_ms: None, blame }
+        } else {
+            Self::Failed { reason: FailReason::Adapter, blame, message }
+        }
     }
 }
 
@@ -204,9 +210,9 @@ impl<'a> Work<'a> {
                 settlement.thread =
                     subject.zip(reference).map(|(subject, reference)| (channel.name.clone(), subject, reference));
             }
-            End::Retry { reason, after_ms } => {
+            End::Retry { reason, after_ms, blame } => {
                 attempt.outcome = Outcome::Retry;
-                attempt.blame = Some(Blame::Receiver);
+                attempt.blame = Some(blame);
                 attempt.reason = Some(reason);
                 let asked = after_ms.map(Duration::from_millis);
                 let age = Duration::from_millis(now.saturating_sub(self.job.delivery.created_at));
@@ -250,7 +256,7 @@ impl<'a> Work<'a> {
 fn end_of(verdict: Verdict) -> End {
     match verdict {
         Verdict::Delivered { reference } => End::Delivered { reference },
-        Verdict::Retry { reason, after_ms } => End::Retry { reason, after_ms },
+        Verdict::Retry { reason, after_ms } => End::Retry { reason, after_ms, blame: Blame::Receiver },
         Verdict::Rejected(reason) => End::Rejected(reason),
         Verdict::Disable(reason) => End::Disable(reason),
         Verdict::Next(_) => End::Rejected("the adapter asked for another request".to_owned()),
@@ -258,7 +264,7 @@ fn end_of(verdict: Verdict) -> End {
 }
 
 fn broken(kind: TransportError, message: &str) -> End {
-    End::Retry { reason: format!("{kind}: {message}"), after_ms: None }
+    End::Retry { reason: format!("{kind}: {message}"), after_ms: None, blame: Blame::Receiver }
 }
 
 impl Inner {

@@ -9,45 +9,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
+pub use super::bad_input::{BadInput, BadKind};
 use super::cloudevents;
 use crate::model::{Event, EventType, Millis};
-
-/// What is wrong with a post.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadInput {
-    /// Which HTTP status it is.
-    pub kind: BadKind,
-    /// For programs.
-    pub code: &'static str,
-    /// For people: what is wrong, and where.
-    pub message: String,
-    /// For people: what to do.
-    pub hint: String,
-    /// Which event of several, 0 for the first.
-    pub index: Option<usize>,
-}
-
-/// The kinds of [`BadInput`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BadKind {
-    /// Not the syntax that it claims to be.
-    Malformed,
-    /// A content type that is not understood.
-    Unsupported,
-    /// Good syntax, bad content.
-    Invalid,
-}
-
-impl BadInput {
-    pub(super) fn invalid(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { kind: BadKind::Invalid, code: "invalid_event", message: message.into(), hint: hint.into(), index: None }
-    }
-
-    fn at(mut self, index: usize) -> Self {
-        self.index = Some(index);
-        self
-    }
-}
 
 /// A post as it came.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +36,9 @@ pub struct Surroundings<'a> {
     pub new_id: &'a dyn Fn() -> String,
 }
 
+/// The `source` of an event whose id is an `Idempotency-Key`.
+const KEY_SOURCE: &str = "idempotency-key";
+
 /// The events of a post, and whether it was a list.
 #[derive(Debug)]
 pub struct Read {
@@ -83,6 +50,7 @@ pub struct Read {
 
 /// Reads a post in any of the shapes.
 pub fn read(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Read, BadInput> {
+    check_text(post)?;
     if let Some(read) = cloudevents::read(post, around)? {
         return Ok(read);
     }
@@ -101,6 +69,18 @@ pub fn read(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Read, BadInput
             hint: "send application/json, application/x-ndjson, or CloudEvents 1.0 (application/cloudevents+json, application/cloudevents-batch+json, or ce- headers)".to_owned(),
             index: None,
         }),
+    }
+}
+
+/// JSON is UTF-8, the members that are passed over included: receivers of the payload read them.
+fn check_text(post: &Post<'_>) -> Result<(), BadInput> {
+    let is_data_of_a_cloud_event = post.ce_headers.iter().any(|(name, _)| *name == "specversion");
+    match std::str::from_utf8(&post.body) {
+        Err(error) if !is_data_of_a_cloud_event => Err(BadInput::malformed(
+            format!("not UTF-8: {error}"),
+            "JSON is UTF-8, without a byte order mark (RFC 8259, 8.1)",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -182,14 +162,16 @@ struct Native<'a> {
 fn native(bytes: &Bytes, key: Option<String>, around: &Surroundings<'_>) -> Result<Event, BadInput> {
     let native: Native<'_> = parse(bytes)?;
     let kind = event_type(native.kind)?;
-    let id = match native.id.or(key) {
-        Some(id) => checked_id(id)?,
-        None => (around.new_id)(),
+    // Ids and keys do not meet: a key is one of its own kind of source.
+    let (id, source) = match (native.id, key) {
+        (Some(id), _) => (checked_id(id)?, ""),
+        (None, Some(key)) => (checked_id(key)?, KEY_SOURCE),
+        (None, None) => ((around.new_id)(), ""),
     };
     let data = object(native.data)?;
     Ok(Event {
         id,
-        source: String::new(),
+        source: source.to_owned(),
         title: native.title.unwrap_or_else(|| title_of(&kind)),
         body: native.body.unwrap_or_default(),
         url: link(native.url, around)?,
@@ -209,13 +191,10 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadInp
     let wrong = |place: String, error: &serde_json::Error| {
         let syntax = matches!(error.classify(), serde_json::error::Category::Syntax | serde_json::error::Category::Eof);
         if syntax {
-            return BadInput {
-                kind: BadKind::Malformed,
-                code: "malformed_json",
-                message: format!("not valid JSON: {error}"),
-                hint: "check the body with a JSON tool; text is UTF-8".to_owned(),
-                index: None,
-            };
+            return BadInput::malformed(
+                format!("not valid JSON: {error}"),
+                "check the body with a JSON tool; text is UTF-8",
+            );
         }
         let place = if place == "." { String::new() } else { format!("`{place}`: ") };
         BadInput::invalid(

@@ -3,6 +3,7 @@
 //! Knows the stages and their order; what each of them does is its own module's.
 
 mod accept;
+mod bad_input;
 mod cloudevents;
 mod deliver;
 pub mod incoming;
@@ -179,7 +180,7 @@ impl Pipeline {
         for name in plan.channels.keys() {
             lanes.entry(name.clone()).or_insert_with(|| {
                 let lane = Arc::new(Lane::new(name));
-                let task = tokio::spawn(schedule::run(self.0.clone(), lane.clone()));
+                let task = tokio::spawn(schedule::supervise(self.0.clone(), lane.clone()));
                 LaneHandle { lane, task }
             });
         }

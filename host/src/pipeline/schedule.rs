@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::{
     sync::{Notify, watch},
     task::{Id, JoinSet},
@@ -79,8 +81,15 @@ struct Hand {
     resting: bool,
 }
 
-/// Runs until the host stops.
-pub(super) async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
+/// Runs until the host stops, and begins again should it ever panic: a channel must not fall silent.
+pub(super) async fn supervise(inner: Arc<Inner>, lane: Arc<Lane>) {
+    while AssertUnwindSafe(run(inner.clone(), lane.clone())).catch_unwind().await.is_err() {
+        tracing::error!(channel = lane.name, "a lane panicked and begins again; please report this");
+        clock::pause(STORE_TROUBLE).await;
+    }
+}
+
+async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
     let mut hand = Hand { stale: true, ..Hand::default() };
     let mut served = None;
     let mut phase = inner.phase.subscribe();

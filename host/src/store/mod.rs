@@ -27,12 +27,12 @@ use writer::{Answer, Op, Writer};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file could not be opened or made.
-    #[error("cannot open the store {path}: {source}; set `store.path` to a file that this user can write")]
+    #[error("cannot open the store {path}: {cause}; set `store.path` to a file that this user can write")]
     Open {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Another host has it.
     #[error("the store {0} is in use by another Herald; stop that one, or set another `store.path`")]
@@ -82,8 +82,9 @@ impl Store {
     /// Opens the file, making or migrating it where needed.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = lock(path)?;
+        schema::check(&Connection::open(path)?, path)?;
         let mut connection = connect(path)?;
-        schema::migrate(&mut connection, path)?;
+        schema::migrate(&mut connection)?;
         Ok(Self(Arc::new(Inner {
             writer: Writer::start(connection)?,
             readers: read::Readers::start(|| connect(path))?,
@@ -143,21 +144,30 @@ impl Store {
     }
 }
 
-/// A file beside the store: SQLite's own locks are needed for its own purposes.
+/// Makes the file where there is none, private, as events are nobody else's business; and holds it against other hosts.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let open = |source| StoreError::Open { path: path.to_owned(), source };
+    let open = |cause| StoreError::Open { path: path.to_owned(), cause };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(open)?;
     }
-    // Events are nobody else's business: the store is made private before SQLite writes to it.
-    private(OpenOptions::new().create(true).append(true)).open(path).map_err(open)?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = private(OpenOptions::new().create(true).append(true)).open(PathBuf::from(name)).map_err(open)?;
+    // Opening a named pipe would wait for its other end.
+    if path.exists() && !path.is_file() {
+        let cause = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
+        return Err(open(cause));
+    }
+    let store = private(OpenOptions::new().create(true).append(true)).open(path).map_err(open)?;
+    let file = if cfg!(target_os = "linux") {
+        // The file itself, by whatever name it was reached. SQLite's own locks are of another kind here.
+        store
+    } else {
+        let mut name = path.canonicalize().map_err(open)?.into_os_string();
+        name.push(".lock");
+        private(OpenOptions::new().create(true).append(true)).open(PathBuf::from(name)).map_err(open)?
+    };
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(open(source)),
+        Err(TryLockError::Error(cause)) => Err(open(cause)),
     }
 }
 
@@ -171,14 +181,9 @@ fn private(options: &mut OpenOptions) -> &OpenOptions {
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;",
-        )
-        .map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => StoreError::Foreign(path.to_owned()),
-            _ => error.into(),
-        })?;
+    connection.execute_batch(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;",
+    )?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
