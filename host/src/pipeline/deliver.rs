@@ -67,8 +67,9 @@ pub(super) async fn deliver(inner: Arc<Inner>, lane: Arc<Lane>, served: Arc<Serv
     let end = work.run().await;
     let settlement = work.settle(end, watch.micros(), &lane);
     let (next, outcome) = (settlement.next, settlement.attempt.outcome);
-    inner.record(&lane, settlement).await;
+    // Before the commit: who sees the new state finds it counted.
     inner.totals.count(outcome);
+    inner.record(&lane, settlement).await;
     inner.settled.send_modify(|count| *count += 1);
     match next {
         Next::Again { at, .. } => Some(at),
