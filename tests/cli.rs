@@ -626,3 +626,23 @@ async fn the_demo_tells_its_tour_and_ends() {
     let log = demo.out.split("── herald deliveries show").nth(1).unwrap().split("── cp ").next().unwrap();
     assert!(log.contains("> POST http://127.0.0.1") && !log.contains("s3cr3t-of-the-demo"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_of_settings_that_no_delivery_would_survive() {
+    for (settings, expected) in [
+        ("url = \"ftp://example.com/\"", "not an absolute https URL"),
+        ("url = \"http://example.com/\"", "outbound.allow_http = "),
+        ("url = \"https://127.0.0.1/\"", "outbound.allow_addresses = "),
+        ("url = \"https://example.com/\"\nheaders = { host = \"y\" }", "host"),
+        ("url = \"https://example.com/\"\nbody = { template = \"{{ x | nofilter }}\" }", "nofilter"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "[[channel]]\nname = \"c\"\nadapter = \"webhook\"\n[channel.settings]\n{settings}\n[[route]]\nchannel = \"c\"\n"
+        );
+        std::fs::write(folder.path().join("herald.toml"), config).unwrap();
+        let checked = Program::new(folder.path()).run(&["check"]).await;
+        assert_eq!(checked.code, Some(2), "{settings}: {checked:?}");
+        assert!(checked.out.contains("channel.c.settings") && checked.out.contains(expected), "{checked:?}");
+    }
+}

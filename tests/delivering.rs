@@ -221,6 +221,11 @@ async fn a_410_disables_the_channel_until_somebody_enables_it() {
     host.accepted(r#"{"type":"test","id":"b"}"#).await;
     let disabled = || async { host.get("/v1/channels").await.1["channels"][0]["disabled"].clone() };
     assert!(disabled().await["reason"].as_str().unwrap().contains("410"));
+    // Whoever asks why is told, and a test is not kept waiting.
+    let pending = host.deliveries().await;
+    assert!(host.show(&pending[0]).await["waits"].as_str().unwrap().contains("disabled"));
+    let test = host.http.post(format!("{}/v1/channels/hook/test", host.base)).send().await.unwrap();
+    assert_eq!(test.status(), 409);
     host.stop().await;
     // It stays so over a restart.
     let host = setup.start().await;

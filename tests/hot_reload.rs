@@ -207,7 +207,7 @@ async fn a_schema_that_a_live_channel_fails_is_refused_until_the_channel_fits() 
     let picky =
         Guest { schema: r#"{"type":"object","properties":{"size":{"type":"string"}}}"#.to_owned(), ..bench.guest("2") };
     let reason = bench.refused(&picky.component()).await;
-    assert!(reason.contains("channel `c` would not work with version 2: setting `/size`"), "{reason}");
+    assert!(reason.contains("channel `c` would not work with version 2: settings/size: "), "{reason}");
     bench.setup.write_config(&GUEST.replace("size = 3", "size = \"three\""));
     bench.host.adapter_version("guest", "2").await;
     assert_eq!(bench.delivered_by("b").await, "2");

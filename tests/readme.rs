@@ -48,7 +48,14 @@ fn every_config_shown_is_a_good_one() {
             file: Some(file),
             env: Vec::new(),
             flags: vec![("adapters.cache".to_owned(), cache)],
-            variable: &|_| Some("https://secret.example/".to_owned()),
+            variable: &|name| {
+                let value = if name.contains("SIGNING") {
+                    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+                } else {
+                    "https://secret.example/"
+                };
+                Some(value.to_owned())
+            },
         };
         let (problems, warnings) = app::check(&sources).unwrap();
         assert!(problems.is_empty() && warnings.is_empty(), "{problems:?} {warnings:?}\nin\n{text}");

@@ -258,7 +258,7 @@ impl Registry {
                 return Err(LoadError::new(
                     "settings",
                     format!(
-                        "channel `{}` would not work with version {}: setting `{}`: {}; change the channel's settings first",
+                        "channel `{}` would not work with version {}: settings{}: {}; change the channel's settings first",
                         channel.name, adapter.id.version, problem.pointer, problem.message
                     ),
                 ));

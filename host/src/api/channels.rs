@@ -35,6 +35,7 @@ pub(super) async fn list(Host(pipeline): Host) -> Result<Json<Value>, ApiError> 
                 "adapter": channel.adapter,
                 "adapter_version": pipeline.registry().get(&channel.adapter).map(|adapter| adapter.id.version.clone()),
                 "disabled": disabled.iter().find(|disabled| disabled.name == channel.name),
+                "waits": pipeline.waits(&channel.name),
                 "routes": routes,
                 "deliveries": deliveries,
             })
@@ -45,6 +46,14 @@ pub(super) async fn list(Host(pipeline): Host) -> Result<Json<Value>, ApiError> 
 
 /// Sends a test event the way that every event goes; the answer names its delivery.
 pub(super) async fn test(Host(pipeline): Host, Segment(name): Segment) -> Result<(StatusCode, Json<Value>), ApiError> {
+    if let Some(why) = pipeline.waits(&name) {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "channel_waits",
+            format!("the channel `{name}` delivers nothing now: {why}"),
+            "nothing was sent; mend that first",
+        ));
+    }
     match pipeline.test(&name).await? {
         Some(delivery) => Ok((StatusCode::ACCEPTED, Json(json!({ "delivery": delivery })))),
         None => Err(ApiError::no_such("channel", &name, KNOWN)),

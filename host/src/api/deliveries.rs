@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Query, rejection::QueryRejection},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Host, Segment, error::ApiError};
@@ -64,12 +64,20 @@ pub(super) struct ShowQuery {
     wait: Option<u64>,
 }
 
+/// A delivery, and why its channel can't begin it, when it is so.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    detail: Detail,
+    waits: Option<String>,
+}
+
 /// The delivery, its event, and every attempt with its exchanges.
 pub(super) async fn show(
     Host(pipeline): Host,
     Segment(id): Segment,
     query: Result<Query<ShowQuery>, QueryRejection>,
-) -> Result<Json<Detail>, ApiError> {
+) -> Result<Json<Shown>, ApiError> {
     let Query(query) = understood(query, "wait, in seconds")?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0).min(LONGEST_WAIT));
     let parsed = parse_id(&id)?;
@@ -78,7 +86,12 @@ pub(super) async fn show(
         Ok(detail) => detail?,
         Err(_) => pipeline.store().delivery(parsed).await?,
     };
-    detail.map(readable).map(Json).ok_or_else(|| ApiError::no_such("delivery", &id, "GET /v1/deliveries lists them"))
+    let shown = detail.map(|detail| {
+        let pending = detail.delivery.state == State::Pending;
+        let waits = pending.then(|| pipeline.waits(&detail.delivery.channel)).flatten();
+        Shown { detail: readable(detail), waits }
+    });
+    shown.map(Json).ok_or_else(|| ApiError::no_such("delivery", &id, "GET /v1/deliveries lists them"))
 }
 
 /// Data that only some readers of JSON take (a number beyond all range, nesting without end) is shown as text, so that

@@ -1,10 +1,11 @@
 //! What is wrong with a config once the adapters are known: nothing is bound, sent or stored.
 
 use crate::{
-    adapter::{Registry, SettingProblem},
+    adapter::{Adapter, Registry, SettingProblem},
     config::{Channel, Config, Problem, Problems, Sources},
-    outbound::Secrets,
-    pipeline::secret_pointers,
+    model::Context,
+    outbound::{self, Destination, Options, Secrets},
+    pipeline::{secret_pointers, test_event},
 };
 
 use super::plan;
@@ -33,6 +34,9 @@ pub fn check(sources: &Sources<'_>) -> anyhow::Result<(Problems, Problems)> {
 /// Channels that would not work, and files that are no adapters.
 pub fn problems(config: &Config, registry: &Registry) -> Vec<Problem> {
     let mut problems = channel_problems(config, registry);
+    if problems.is_empty() {
+        problems = rehearse(config, registry);
+    }
     for (name, refused) in &registry.published().refused {
         let place = refused.file.display().to_string();
         problems.push(
@@ -42,6 +46,51 @@ pub fn problems(config: &Config, registry: &Registry) -> Vec<Problem> {
         );
     }
     problems
+}
+
+/// What a test event would come to on each channel, as far as that can be said without sending it: settings that no
+/// schema finds wrong, and that no delivery would survive.
+fn rehearse(config: &Config, registry: &Registry) -> Vec<Problem> {
+    let options = plan::outbound(config);
+    let channels = config.channels.iter();
+    let faults = channels.filter_map(|channel| {
+        let adapter = registry.get(&channel.adapter)?;
+        let pointers = secret_pointers(&plan::one(config, channel), &adapter);
+        let secrets = Secrets::new(&channel.settings.value, &pointers).ok()?;
+        let fault = rehearse_one(&channel.name, &adapter, &secrets, &options).err()?;
+        let problem = Problem::new(format!("channel.{}.settings", channel.name), secrets.redact(&fault));
+        Some(problem.at_some(channel.place_of("")).hint("so a test event on this channel would fail"))
+    });
+    faults.collect()
+}
+
+fn rehearse_one(channel: &str, adapter: &Adapter, secrets: &Secrets, options: &Options) -> Result<(), String> {
+    // Any time will do: nothing is sent.
+    let event = test_event(channel, 0);
+    let mut sealed = secrets.seal(rand::random);
+    let context = Context {
+        delivery_id: event.id.clone(),
+        channel: channel.to_owned(),
+        settings: std::mem::take(&mut sealed.settings_json),
+        attempt: 1,
+        now: 0,
+        reference: None,
+    };
+    let request = match adapter.render(&context, &event).map_err(|error| error.to_string())? {
+        Ok(request) => request,
+        Err(refusal) => return Err(refusal.to_string()),
+    };
+    let destination = Destination {
+        options,
+        hosts: &adapter.description.hosts,
+        delivery_id: &context.delivery_id,
+        payload: &event.payload,
+        now: 0,
+    };
+    outbound::prepare(&request, &sealed, &destination).map(drop).map_err(|refused| match refused.hint {
+        Some(hint) => format!("{}; {hint}", refused.message),
+        None => refused.message,
+    })
 }
 
 /// Channels whose adapter is missing or refuses their settings.

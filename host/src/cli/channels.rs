@@ -47,9 +47,10 @@ fn list(common: &Common, remote: &Remote) -> anyhow::Result<ExitCode> {
                 count if count.is_empty() => "0".to_owned(),
                 count => count,
             };
-            let state = match text("/disabled/reason") {
-                reason if reason.is_empty() => "enabled".to_owned(),
-                reason => format!("disabled: {reason}"),
+            let state = match (text("/disabled/reason"), text("/waits")) {
+                (reason, _) if !reason.is_empty() => format!("disabled: {reason}"),
+                (_, waits) if !waits.is_empty() => format!("waits: {waits}"),
+                _ => "enabled".to_owned(),
             };
             vec![text("/name"), text("/adapter"), count("pending"), count("delivered"), count("failed"), state]
         })

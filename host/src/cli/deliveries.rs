@@ -80,6 +80,10 @@ pub(super) fn print(detail: &Value) -> anyhow::Result<()> {
     )))?;
     if at("/delivery/state") == "pending" {
         line(format!("due       {}", time(detail, "/delivery/due_at")))?;
+        let waits = at("/waits");
+        if !waits.is_empty() {
+            line(format!("waits     {waits}"))?;
+        }
     }
     let attempts = detail.get("attempts").and_then(Value::as_array);
     for attempt in attempts.into_iter().flatten() {

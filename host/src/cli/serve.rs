@@ -8,11 +8,16 @@ use super::{
     args::{Common, Serve},
     log,
 };
-use crate::{app::App, clock::Clock};
+use crate::{
+    app::App,
+    clock::Clock,
+    config::{LogFormat, Problems},
+};
 
 pub(super) fn run(common: &Common, args: &Serve) -> anyhow::Result<ExitCode> {
     let origin = common.origin(flags(args)?)?;
     let config = origin.load()?;
+    let json = config.server.log_format == LogFormat::Json;
     log::start(&config.server);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -39,7 +44,15 @@ pub(super) fn run(common: &Common, args: &Serve) -> anyhow::Result<ExitCode> {
     });
     // Nothing that still blocks may keep a host from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    result.map(|()| ExitCode::SUCCESS)
+    match result {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // Whoever reads a JSON log reads nothing else.
+        Err(error) if json => {
+            tracing::error!("{error:#}");
+            Ok(if error.is::<Problems>() { ExitCode::from(2) } else { ExitCode::FAILURE })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Flags are settings, too; their paths are relative to where the command is run.

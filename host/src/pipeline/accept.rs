@@ -95,7 +95,8 @@ fn event_id(now: u64) -> String {
     id.replacen("dlv_", "evt_", 1)
 }
 
-fn test_event(channel: &str, now: u64) -> Event {
+/// The event that `channels test` sends.
+pub fn test_event(channel: &str, now: u64) -> Event {
     let payload = serde_json::json!({
         "type": "test",
         "title": "Test message from Herald",

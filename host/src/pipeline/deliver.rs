@@ -69,7 +69,7 @@ pub(super) async fn deliver(inner: Arc<Inner>, lane: Arc<Lane>, served: Arc<Serv
     let (next, outcome) = (settlement.next, settlement.attempt.outcome);
     // Before the commit: who sees the new state finds it counted.
     inner.totals.count(outcome);
-    inner.record(&lane, settlement).await;
+    inner.record(&lane, &job, settlement).await;
     inner.settled.send_modify(|count| *count += 1);
     match next {
         Next::Again { at, .. } => Some(at),
@@ -270,9 +270,9 @@ fn broken(kind: TransportError, message: &str) -> End {
 
 impl Inner {
     /// Writes a settlement down. The receiver has answered by now, so it is tried until the store takes it.
-    async fn record(&self, lane: &Lane, settlement: Settlement) {
+    async fn record(&self, lane: &Lane, job: &Job, settlement: Settlement) {
         let attempt = &settlement.attempt;
-        let (delivery, outcome) = (settlement.seq, attempt.outcome);
+        let (delivery, event, outcome) = (job.delivery.id, &job.event.id, attempt.outcome);
         match &attempt.reason {
             None => {
                 tracing::info!(
@@ -283,7 +283,7 @@ impl Inner {
                 );
             }
             Some(reason) => tracing::warn!(
-                channel = lane.name, attempt = attempt.number, %outcome, next = settlement.next.state().as_str(), "{reason}"
+                channel = lane.name, %delivery, event, attempt = attempt.number, %outcome, next = settlement.next.state().as_str(), "{reason}"
             ),
         }
         if settlement.disable.is_some() {
@@ -291,7 +291,7 @@ impl Inner {
         }
         let settlement = Arc::new(settlement);
         while let Err(error) = self.store.settle(settlement.clone()).await {
-            tracing::error!(channel = lane.name, delivery, %error, "cannot record an attempt; trying again");
+            tracing::error!(channel = lane.name, %delivery, %error, "cannot record an attempt; trying again");
             clock::pause(STORE_TROUBLE).await;
         }
     }

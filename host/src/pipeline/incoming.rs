@@ -145,6 +145,7 @@ fn key(post: &Post<'_>, index: Option<usize>) -> Option<String> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an event, which is an object")]
 struct Native<'a> {
     id: Option<String>,
     #[serde(rename = "type")]

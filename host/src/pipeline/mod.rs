@@ -33,7 +33,7 @@ use crate::{
 };
 use schedule::Lane;
 
-pub use accept::{NotAccepted, Receipt};
+pub use accept::{NotAccepted, Receipt, test_event};
 pub use secrets::secret_pointers;
 
 /// What a config says about who gets what: replaced whole when the config changes.
@@ -202,6 +202,11 @@ impl Pipeline {
             handle.lane.disable(false);
         }
         Ok(true)
+    }
+
+    /// Why a channel's deliveries wait, when they can't be begun at all: it is disabled, or its adapter is missing.
+    pub fn waits(&self, channel: &str) -> Option<String> {
+        self.lanes().get(channel).and_then(|handle| handle.lane.waits())
     }
 
     /// Sees every settlement that comes after this call.

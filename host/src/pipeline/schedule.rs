@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -37,6 +37,8 @@ pub(super) struct Lane {
     paused_until: AtomicU64,
     /// The service will take nothing more, until somebody enables the channel.
     disabled: AtomicBool,
+    /// Why nothing can be begun; held for moments only.
+    waits: Mutex<Option<String>>,
 }
 
 impl Lane {
@@ -46,6 +48,7 @@ impl Lane {
             notify: Notify::new(),
             paused_until: AtomicU64::new(0),
             disabled: AtomicBool::new(false),
+            waits: Mutex::default(),
         }
     }
 
@@ -58,6 +61,15 @@ impl Lane {
     /// There may be something to do.
     pub fn wake(&self) {
         self.notify.notify_one();
+    }
+
+    /// Why nothing can be begun, when it is so.
+    pub fn waits(&self) -> Option<String> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_waits(&self, why: Option<&str>) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = why.map(str::to_owned);
     }
 
     /// Nothing is begun before.
@@ -178,7 +190,9 @@ async fn wait(
 impl Hand {
     /// Begins what is due and there is room for.
     async fn begin(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>, served: &Arc<Served>) -> Result<(), StoreError> {
-        self.resting = false;
+        if std::mem::take(&mut self.resting) {
+            lane.set_waits(None);
+        }
         let paused_until = lane.paused_until.load(Ordering::Relaxed);
         if paused_until > inner.clock.now() {
             self.next_due = Some(paused_until);
@@ -201,6 +215,7 @@ impl Hand {
         if !std::mem::replace(&mut self.resting, true) {
             tracing::warn!(channel = lane.name, "deliveries of this channel wait: {why}");
         }
+        lane.set_waits(Some(why));
         self.ahead.clear();
         self.next_due = None;
         self.stale = true;
