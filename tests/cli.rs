@@ -555,6 +555,23 @@ async fn a_json_log_has_an_object_on_every_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_attempt_in_the_log_names_its_delivery_and_its_event() {
+    let receiver = Receiver::start().await;
+    receiver.reply(Reply::new(404, ""));
+    let setup = webhook(&receiver);
+    let program = program(&setup).variable("HERALD_SERVER__LOG_FORMAT", "json");
+    let mut host = program.serve(&[]).await;
+    for (id, said) in [("refused-one", "answered 404"), ("taken-one", "delivered")] {
+        let event = format!(r#"{{"type":"a","id":"{id}"}}"#);
+        program.run_with(&["send", "-", "--url", &host.url()], &event).await;
+        let line: Value = serde_json::from_str(&host.logged(said).await).unwrap();
+        let delivery = line["delivery"].as_str().unwrap_or_default();
+        assert!(line["event"] == id && delivery.starts_with("dlv_"), "{line}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_neither_logged_nor_shown() {
     const URL: &str = "inUrl-s3cretT0ken";
     const HEADER: &str = "inHeader-s3cret/T0ken+\"x\"";

@@ -276,10 +276,7 @@ impl Inner {
         match &attempt.reason {
             None => {
                 tracing::info!(
-                    channel = lane.name,
-                    attempt = attempt.number,
-                    micros = attempt.duration_us,
-                    "delivered"
+                    channel = lane.name, %delivery, event, attempt = attempt.number, micros = attempt.duration_us, "delivered"
                 );
             }
             Some(reason) => tracing::warn!(

@@ -26,6 +26,7 @@ use crate::{
 
 /// How many deliveries a lane reads ahead.
 const WINDOW: usize = 64;
+const DISABLED: &str = "it is disabled; `herald channels enable` lets it deliver again";
 /// How long a lane waits when the store can't be read or written.
 const STORE_TROUBLE: Duration = Duration::from_millis(500);
 
@@ -65,6 +66,10 @@ impl Lane {
 
     /// Why nothing can be begun, when it is so.
     pub fn waits(&self) -> Option<String> {
+        // Known at once, before the lane itself has seen it.
+        if self.disabled.load(Ordering::Relaxed) {
+            return Some(DISABLED.to_owned());
+        }
         self.waits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -150,7 +155,7 @@ fn serving(inner: &Inner, lane: &Lane, served: &mut Option<Arc<Served>>) -> Resu
         return Err(format!("there is no adapter `{}`", channel.adapter));
     };
     if lane.disabled.load(Ordering::Relaxed) {
-        return Err("it is disabled; `herald channels enable` lets it deliver again".to_owned());
+        return Err(DISABLED.to_owned());
     }
     match served {
         Some(served) if served.is(channel, &adapter) => Ok(served.clone()),
