@@ -139,6 +139,6 @@ pub enum LogFormat {
 impl Delivery {
     /// When the attempts of a delivery follow one another.
     pub fn policy(&self) -> Policy {
-        Policy { schedule: self.schedule.clone(), jitter: self.jitter, longest_wait: self.longest_wait }
+        Policy { schedule: self.schedule.clone(), jitter: self.jitter, longest_wait: self.longest_wait, max_age: None }
     }
 }

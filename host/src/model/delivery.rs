@@ -27,8 +27,11 @@ pub struct Delivery {
     /// How many delays of the retry schedule have been used up.
     #[serde(skip)]
     pub step: u32,
-    /// When the next attempt is due, while `pending`.
-    pub due_at: Millis,
+    /// When the next attempt is due, while `pending`; none while an earlier delivery of its subject comes first.
+    pub due_at: Option<Millis>,
+    /// When its schedule began: at its acceptance, or when somebody had it retried.
+    #[serde(skip)]
+    pub since: Millis,
     /// When the event was accepted.
     pub created_at: Millis,
     /// When the state last changed.

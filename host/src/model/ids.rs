@@ -7,53 +7,67 @@ use ulid::Ulid;
 
 use super::Millis;
 
-const PREFIX: &str = "dlv_";
-
-/// A delivery's id, `dlv_…`: the same for every attempt, so that receivers can drop doubles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DeliveryId(Ulid);
-
-impl DeliveryId {
-    /// Makes an id of the time and 80 random bits.
-    pub fn new(now: Millis, random: u128) -> Self {
-        Self(Ulid::from_parts(now, random))
-    }
-
-    /// For the store: 16 bytes that sort as the ids do.
-    pub fn to_bytes(self) -> [u8; 16] {
-        self.0.to_bytes()
-    }
-
-    /// The reverse of [`Self::to_bytes`].
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(Ulid::from_bytes(bytes))
-    }
-}
-
-impl fmt::Display for DeliveryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}", self.0.to_string().to_ascii_lowercase())
-    }
-}
-
-impl Serialize for DeliveryId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// The text is not `dlv_` and 26 characters of Crockford's base 32.
+/// The text is not the prefix and 26 characters of Crockford's base 32.
 #[derive(Debug, thiserror::Error)]
-#[error("not a delivery id: they look like dlv_01kb0c6zj3v5t8w2n4x7q9r1se")]
-pub struct InvalidId;
+#[error("not {what}: they look like {prefix}01kb0c6zj3v5t8w2n4x7q9r1se")]
+pub struct InvalidId {
+    what: &'static str,
+    prefix: &'static str,
+}
 
-impl FromStr for DeliveryId {
-    type Err = InvalidId;
+/// Makes, of each kind of id, a type with its prefix.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal, $what:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Ulid);
 
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let rest = text.strip_prefix(PREFIX).ok_or(InvalidId)?;
-        Ulid::from_string(rest).map(Self).map_err(|_| InvalidId)
-    }
+        impl $name {
+            /// Makes an id of the time and 80 random bits.
+            pub fn new(now: Millis, random: u128) -> Self {
+                Self(Ulid::from_parts(now, random))
+            }
+
+            /// For the store: 16 bytes that sort as the ids do.
+            pub fn to_bytes(self) -> [u8; 16] {
+                self.0.to_bytes()
+            }
+
+            /// The reverse of [`Self::to_bytes`].
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Ulid::from_bytes(bytes))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", $prefix, self.0.to_string().to_ascii_lowercase())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let invalid = InvalidId { what: $what, prefix: $prefix };
+                let Some(rest) = text.strip_prefix($prefix) else { return Err(invalid) };
+                Ulid::from_string(rest).map(Self).map_err(|_| invalid)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A delivery's id, `dlv_…`: the same for every attempt, so that receivers can drop doubles.
+    DeliveryId = "dlv_", "a delivery id";
+    /// The id of bulk work, `job_…`.
+    JobId = "job_", "a job id";
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@
 
 mod delivery;
 mod event;
+mod health;
 mod ids;
+mod job;
 mod message;
+mod rate;
 mod retry;
 mod route;
 mod rule;
@@ -15,13 +18,21 @@ pub use delivery::{
     Attempt, AttemptSummary, Blame, Delivery, Exchange, FailReason, Outcome, SentRequest, State, Timing, TransportError,
 };
 pub use event::{Event, EventType, InvalidType};
-pub use ids::DeliveryId;
+pub use health::{Breaker, Change, Health, Sign, Tripped};
+pub use ids::{DeliveryId, JobId};
+pub use job::{Action, Job, Selection};
 pub use message::{
     AdapterId, Auth, Body, Context, Description, Hash, Header, Hmac, Hop, Refusal, Request, Response, Verdict,
 };
-pub use retry::{Policy, Wait, retry_after};
+pub use rate::Rate;
+pub use retry::{Policy, Wait, exponential, retry_after};
 pub use route::{Pattern, Route};
 pub use rule::judge_by_status;
 
 /// Milliseconds since the Unix epoch, UTC.
 pub type Millis = u64;
+
+/// A duration in milliseconds.
+pub fn millis(duration: std::time::Duration) -> Millis {
+    u64::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
+}

@@ -17,6 +17,8 @@ pub struct Policy {
     pub jitter: f64,
     /// A longer wait that a service asks for is cut to this.
     pub longest_wait: Duration,
+    /// A delivery is not tried any more when it is older.
+    pub max_age: Option<Duration>,
 }
 
 /// When the next attempt is due, and how much of the schedule is used up by then.
@@ -33,20 +35,35 @@ impl Policy {
     ///
     /// `step` delays of the schedule have been used so far; the delivery is `age` old. A wait that the service asked for
     /// is kept exactly, up to the cap, and uses up none of the schedule, so that a busy service loses no message; once the
-    /// delivery is older than the whole schedule, it does. `random` lies in `0.0..1.0`.
+    /// delivery is older than the whole schedule, it does. A wait that ends after `max_age` is none. `random` lies in `0.0..1.0`.
     pub fn wait(&self, step: u32, age: Duration, asked: Option<Duration>, random: f64) -> Option<Wait> {
         // "Retry-After: 0" is no wait, and a service must not make us hammer it.
         let asked = asked.filter(|asked| *asked >= SHORTEST_ASKED);
-        if let Some(asked) = asked.filter(|_| age < self.schedule.iter().sum()) {
-            return Some(Wait { delay: asked.min(self.longest_wait), step });
-        }
-        let planned = *self.schedule.get(usize::try_from(step).ok()?)?;
-        let delay = match asked {
-            Some(asked) => asked.min(self.longest_wait),
-            None => planned.mul_f64(1.0 + self.jitter * (2.0 * random - 1.0)),
+        let exact = asked.map(|asked| asked.min(self.longest_wait));
+        let wait = match exact {
+            Some(delay) if age < self.schedule.iter().sum() => Wait { delay, step },
+            _ => {
+                let planned = *self.schedule.get(usize::try_from(step).ok()?)?;
+                let spread = || planned.mul_f64(1.0 + self.jitter * (2.0 * random - 1.0));
+                Wait { delay: exact.unwrap_or_else(spread), step: step.saturating_add(1) }
+            }
         };
-        Some(Wait { delay, step: step.saturating_add(1) })
+        Some(wait).filter(|wait| !self.is_over(age.saturating_add(wait.delay)))
     }
+
+    /// Whether a delivery of that age is not tried any more.
+    pub fn is_over(&self, age: Duration) -> bool {
+        self.max_age.is_some_and(|most| age > most)
+    }
+}
+
+/// A schedule whose delays grow by a factor, up to the longest.
+pub fn exponential(first: Duration, factor: f64, longest: Duration, retries: u32) -> Vec<Duration> {
+    let delay = |retry| {
+        let seconds = first.as_secs_f64() * factor.powi(i32::try_from(retry).unwrap_or(i32::MAX));
+        Duration::try_from_secs_f64(seconds).map_or(longest, |delay| delay.min(longest))
+    };
+    (0..retries).map(delay).collect()
 }
 
 /// Reads `Retry-After` (RFC 9110, 10.2.3): seconds, or an HTTP date. Milliseconds from `now`.
@@ -69,7 +86,7 @@ mod tests {
 
     fn policy() -> Policy {
         let schedule = [5, 30, 120].map(Duration::from_secs).to_vec();
-        Policy { schedule, jitter: 0.2, longest_wait: Duration::from_hours(24) }
+        Policy { schedule, jitter: 0.2, longest_wait: Duration::from_hours(24), max_age: None }
     }
 
     proptest! {
@@ -98,6 +115,31 @@ mod tests {
                 prop_assert!(attempts <= 155 + 3);
             }
             prop_assert_eq!(step, 3);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_wait_ends_after_the_greatest_age(
+            step in 0_u32..3, age in 0_u64..400, asked in proptest::option::of(1_u64..400), most in 0_u64..400, random in 0.0..1.0,
+        ) {
+            let limited = Policy { max_age: Some(Duration::from_secs(most)), ..policy() };
+            let (age, asked) = (Duration::from_secs(age), asked.map(Duration::from_secs));
+            let free = policy().wait(step, age, asked, random);
+            let fits = |wait: &Wait| age + wait.delay <= Duration::from_secs(most);
+            prop_assert_eq!(limited.wait(step, age, asked, random), free.filter(fits));
+        }
+
+        #[test]
+        fn an_exponential_schedule_grows_up_to_its_longest(
+            first in 1_u64..100, factor in 1.0..4.0, longest in 1_u64..10_000, retries in 0_u32..200,
+        ) {
+            let (first, longest) = (Duration::from_secs(first), Duration::from_secs(longest));
+            let delays = exponential(first, factor, longest, retries);
+            prop_assert_eq!(delays.len(), retries as usize);
+            prop_assert!(delays.is_sorted());
+            prop_assert!(delays.iter().all(|delay| *delay <= longest));
+            prop_assert!(delays.first().is_none_or(|delay| *delay == first.min(longest)));
         }
     }
 

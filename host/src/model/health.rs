@@ -1,0 +1,213 @@
+//! How a channel's receiver fares: a circuit breaker, and how long it has failed. Pure: signs and times in, changes out.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Exchange, Millis, millis};
+
+/// When a channel waits because its receiver fails, and when it is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// So many transport errors or 5xx in a row trip it; 0: it never trips.
+    pub failures: u32,
+    /// How long nothing is begun then, until one delivery probes.
+    pub wait: Duration,
+    /// Each probe that fails doubles the wait, up to this.
+    pub longest_wait: Duration,
+    /// A channel that has failed for so long is disabled.
+    pub disable_after: Option<Duration>,
+}
+
+/// What an attempt tells of the receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It answers.
+    Well,
+    /// A transport error or a 5xx.
+    Ill,
+    /// It was not asked.
+    None,
+}
+
+impl Sign {
+    /// Of the last exchange of an attempt; what was delivered was taken, whatever the status.
+    pub fn of(delivered: bool, last: Option<&Exchange>) -> Self {
+        match last {
+            _ if delivered => Self::Well,
+            None => Self::None,
+            Some(Exchange { error: Some(_), .. }) => Self::Ill,
+            Some(Exchange { response: Some(response), .. }) if response.status < 500 => Self::Well,
+            Some(Exchange { response: Some(_), .. }) => Self::Ill,
+            // Nothing was sent: the guard refused the address.
+            Some(_) => Self::None,
+        }
+    }
+}
+
+/// What is remembered of a channel's receiver.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Failures in a row. Not worth a write each: a restart counts anew.
+    #[serde(skip)]
+    pub failures: u32,
+    /// The first of them.
+    pub failing_since: Option<Millis>,
+    /// The breaker has tripped.
+    pub tripped: Option<Tripped>,
+    /// Others have been told that the channel fails or is disabled: they will be told when it is well again.
+    pub told: bool,
+}
+
+/// A breaker that has tripped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tripped {
+    /// Attempts that were begun before it say nothing new.
+    pub at: Millis,
+    /// Nothing is begun before; then one delivery probes.
+    pub until: Millis,
+    /// From `at` to `until`.
+    pub wait: Duration,
+}
+
+/// What has changed, and is worth an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The breaker has tripped.
+    Failing,
+    /// It is well again.
+    Recovered,
+    /// It has failed for too long.
+    GivenUp,
+}
+
+impl Health {
+    /// Notes what an attempt that began at `began` and ended at `now` tells.
+    pub fn note(&mut self, sign: Sign, began: Millis, now: Millis, breaker: &Breaker) -> Option<Change> {
+        match sign {
+            Sign::None => None,
+            Sign::Well => {
+                let told = self.told;
+                *self = Self::default();
+                told.then_some(Change::Recovered)
+            }
+            Sign::Ill => self.ill(began, now, breaker),
+        }
+    }
+
+    fn ill(&mut self, began: Millis, now: Millis, breaker: &Breaker) -> Option<Change> {
+        self.failures = self.failures.saturating_add(1);
+        let since = *self.failing_since.get_or_insert(now);
+        if breaker.disable_after.is_some_and(|after| now.saturating_sub(since) >= millis(after)) {
+            *self = Self { told: true, ..Self::default() };
+            return Some(Change::GivenUp);
+        }
+        let trip = |wait| Some(Tripped { at: now, until: now.saturating_add(millis(wait)), wait });
+        match &self.tripped {
+            Some(tripped) if began < tripped.until => None,
+            Some(tripped) => {
+                self.tripped = trip(tripped.wait.saturating_mul(2).min(breaker.longest_wait));
+                None
+            }
+            None if breaker.failures > 0 && self.failures >= breaker.failures => {
+                self.tripped = trip(breaker.wait.min(breaker.longest_wait));
+                (!std::mem::replace(&mut self.told, true)).then_some(Change::Failing)
+            }
+            None => None,
+        }
+    }
+
+    /// Somebody disabled the channel: when it is enabled it begins anew, and who was told hears of its recovery.
+    pub fn disabled() -> Self {
+        Self { told: true, ..Self::default() }
+    }
+
+    /// Somebody wants an attempt: the breaker's wait is over now.
+    pub fn urge(&mut self, now: Millis) {
+        if let Some(tripped) = &mut self.tripped {
+            tripped.until = tripped.until.min(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BREAKER: Breaker = Breaker {
+        failures: 3,
+        wait: Duration::from_secs(30),
+        longest_wait: Duration::from_secs(100),
+        disable_after: Some(Duration::from_hours(120)),
+    };
+
+    fn fail(health: &mut Health, times: u32, at: Millis) -> Option<Change> {
+        (0..times).map(|_| health.note(Sign::Ill, at, at, &BREAKER)).last().flatten()
+    }
+
+    #[test]
+    fn it_trips_after_so_many_failures_in_a_row_and_each_failed_probe_doubles_the_wait() {
+        let mut health = Health::default();
+        assert_eq!(fail(&mut health, 2, 1000), None);
+        health.note(Sign::Well, 1000, 1000, &BREAKER);
+        assert_eq!(fail(&mut health, 2, 1000), None, "not in a row");
+        assert_eq!(fail(&mut health, 1, 1000), Some(Change::Failing));
+        let mut until = 31_000;
+        for wait in [60_000, 100_000, 100_000] {
+            assert_eq!(health.tripped.as_ref().unwrap().until, until);
+            assert_eq!(fail(&mut health, 5, until - 1), None, "begun before: no probe");
+            assert_eq!(health.tripped.as_ref().unwrap().until, until);
+            assert_eq!(fail(&mut health, 1, until), None, "told once");
+            until += wait;
+        }
+        assert_eq!(health.note(Sign::Well, until, until, &BREAKER), Some(Change::Recovered));
+        assert_eq!(health, Health::default());
+    }
+
+    #[test]
+    fn a_channel_that_has_failed_for_so_long_is_given_up_once() {
+        let mut health = Health::default();
+        let day = 86_400_000;
+        for at in 0..5 {
+            assert_ne!(fail(&mut health, 1, at * day), Some(Change::GivenUp));
+        }
+        assert_eq!(fail(&mut health, 1, 5 * day), Some(Change::GivenUp));
+        assert_eq!(health, Health::disabled());
+        assert_eq!(health.note(Sign::Well, 6 * day, 6 * day, &BREAKER), Some(Change::Recovered));
+    }
+
+    proptest! {
+        #[test]
+        fn tripped_means_told_and_well_means_nothing_remembered(
+            signs in proptest::collection::vec((0_u8..3, 0_u64..50_000), 0..200),
+        ) {
+            let (mut health, mut now, mut told) = (Health::default(), 1, false);
+            for (sign, passed) in signs {
+                now += passed;
+                let sign = [Sign::Well, Sign::Ill, Sign::None][usize::from(sign)];
+                let before = health.clone();
+                match health.note(sign, now, now, &BREAKER) {
+                    Some(Change::Failing) => { prop_assert!(!told); told = true; }
+                    Some(Change::Recovered) => { prop_assert!(told); told = false; }
+                    Some(Change::GivenUp) => prop_assert!(false, "that takes days"),
+                    None => {}
+                }
+                prop_assert_eq!(health.told, told);
+                match sign {
+                    Sign::Well => prop_assert_eq!(&health, &Health::default()),
+                    Sign::None => prop_assert_eq!(&health, &before),
+                    Sign::Ill => {
+                        prop_assert!(health.failing_since.is_some());
+                        prop_assert_eq!(health.tripped.is_some(), health.failures >= 3);
+                    }
+                }
+                if let Some(tripped) = &health.tripped {
+                    prop_assert!(tripped.wait >= BREAKER.wait && tripped.wait <= BREAKER.longest_wait);
+                    prop_assert!(health.told);
+                }
+            }
+        }
+    }
+}
