@@ -82,6 +82,7 @@ impl App {
         let built = config.clone();
         let pipeline = tokio::task::spawn_blocking(move || build(&built, clock)).await??;
         pipeline.apply(plan::plan(&config), plan::outbound(&config))?;
+        pipeline.start();
         let adapters = pipeline.registry().watch()?;
         let reload = match origin {
             Some(origin) => ReloadHandle::start(origin, config.clone(), pipeline.clone(), face.clone())?,

@@ -3,13 +3,13 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::watch;
 
-use crate::model::Millis;
+use crate::model::{Millis, millis};
 
 /// A cheap handle to the time of day. Cloning shares a manual clock.
 #[derive(Debug, Clone, Default)]
@@ -38,16 +38,24 @@ impl Clock {
         match &self.0 {
             Kind::System => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
-                .map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(Millis::MAX)),
+                .map_or(0, millis),
             Kind::Manual(now) => *now.borrow(),
+        }
+    }
+
+    /// The time since some moment in the past: it never goes back.
+    pub fn elapsed(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        match &self.0 {
+            Kind::System => START.get_or_init(Instant::now).elapsed(),
+            Kind::Manual(now) => Duration::from_millis(*now.borrow()),
         }
     }
 
     /// Moves a manual clock forward and wakes who waited for it; the machine's clock does not listen.
     pub fn advance(&self, by: Duration) {
         if let Kind::Manual(now) = &self.0 {
-            let by = u64::try_from(by.as_millis()).unwrap_or(Millis::MAX);
-            now.send_modify(|now| *now = now.saturating_add(by));
+            now.send_modify(|now| *now = now.saturating_add(millis(by)));
         }
     }
 

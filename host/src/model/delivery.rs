@@ -89,6 +89,7 @@ macro_rules! named {
 
 named!(State { Pending => "pending", Delivered => "delivered", Failed => "failed", Cancelled => "cancelled" });
 named!(FailReason { Rejected => "rejected", Exhausted => "exhausted", Adapter => "adapter", Blocked => "blocked" });
+named!(super::Action { Retry => "retry", Cancel => "cancel", Replay => "replay" });
 named!(Outcome { Delivered => "delivered", Retry => "retry", Rejected => "rejected" });
 named!(Blame { Adapter => "adapter", Host => "host", Receiver => "receiver", Settings => "settings" });
 named!(TransportError {

@@ -79,6 +79,26 @@ impl EventType {
         Self("test".to_owned())
     }
 
+    /// A channel's breaker has tripped.
+    pub fn channel_failing() -> Self {
+        Self("herald.channel_failing".to_owned())
+    }
+
+    /// A channel delivers nothing until somebody enables it.
+    pub fn channel_disabled() -> Self {
+        Self("herald.channel_disabled".to_owned())
+    }
+
+    /// A channel that was failing or disabled delivers again.
+    pub fn channel_recovered() -> Self {
+        Self("herald.channel_recovered".to_owned())
+    }
+
+    /// A delivery has failed.
+    pub fn delivery_failed() -> Self {
+        Self("herald.delivery_failed".to_owned())
+    }
+
     /// The type as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -70,6 +70,28 @@ pub struct Tripped {
     pub wait: Duration,
 }
 
+/// What is remembered of a channel beyond its deliveries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChannelState {
+    /// Grows with each change: an older state never takes the place of a newer one.
+    pub version: u64,
+    /// It delivers nothing until somebody enables it.
+    pub disabled: Option<Disabled>,
+    /// The service asked for quiet until then.
+    pub paused_until: Millis,
+    /// How its receiver fares.
+    pub health: Health,
+}
+
+/// Why a channel delivers nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Disabled {
+    /// Since when.
+    pub at: Millis,
+    /// Why.
+    pub reason: String,
+}
+
 /// What has changed, and is worth an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {

@@ -18,7 +18,7 @@ pub use delivery::{
     Attempt, AttemptSummary, Blame, Delivery, Exchange, FailReason, Outcome, SentRequest, State, Timing, TransportError,
 };
 pub use event::{Event, EventType, InvalidType};
-pub use health::{Breaker, Change, Health, Sign, Tripped};
+pub use health::{Breaker, Change, ChannelState, Disabled, Health, Sign, Tripped};
 pub use ids::{DeliveryId, JobId};
 pub use job::{Action, Job, Selection};
 pub use message::{

@@ -37,9 +37,7 @@ impl Policy {
     /// is kept exactly, up to the cap, and uses up none of the schedule, so that a busy service loses no message; once the
     /// delivery is older than the whole schedule, it does. A wait that ends after `max_age` is none. `random` lies in `0.0..1.0`.
     pub fn wait(&self, step: u32, age: Duration, asked: Option<Duration>, random: f64) -> Option<Wait> {
-        // "Retry-After: 0" is no wait, and a service must not make us hammer it.
-        let asked = asked.filter(|asked| *asked >= SHORTEST_ASKED);
-        let exact = asked.map(|asked| asked.min(self.longest_wait));
+        let exact = self.asked(asked);
         let wait = match exact {
             Some(delay) if age < self.schedule.iter().sum() => Wait { delay, step },
             _ => {
@@ -49,6 +47,12 @@ impl Policy {
             }
         };
         Some(wait).filter(|wait| !self.is_over(age.saturating_add(wait.delay)))
+    }
+
+    /// The wait that a service asks for, up to the cap.
+    pub fn asked(&self, asked: Option<Duration>) -> Option<Duration> {
+        // "Retry-After: 0" is no wait, and a service must not make us hammer it.
+        asked.filter(|asked| *asked >= SHORTEST_ASKED).map(|asked| asked.min(self.longest_wait))
     }
 
     /// Whether a delivery of that age is not tried any more.

@@ -23,6 +23,8 @@ struct Inner {
     /// The settings' JSON text, cut where the secrets stood: one piece more than there are values.
     pieces: Vec<String>,
     values: Vec<SecretString>,
+    /// Where each of them stands.
+    pointers: Vec<String>,
     hosts: BTreeSet<String>,
     redactor: Redactor,
 }
@@ -47,12 +49,17 @@ impl Secrets {
     /// Sets the values apart that stand at `secret_pointers` (RFC 6901). A pointer to nothing, to `null` or to an empty
     /// text is not a secret: the adapter sees what is there.
     pub fn new(settings: &Value, secret_pointers: &BTreeSet<String>) -> Result<Self, BadSecret> {
-        let mut split =
-            Split { pointers: secret_pointers, pieces: vec![String::new()], values: vec![], hosts: BTreeSet::new() };
+        let mut split = Split {
+            pointers: secret_pointers,
+            pieces: vec![String::new()],
+            values: vec![],
+            found: vec![],
+            hosts: BTreeSet::new(),
+        };
         split.walk(settings, &mut String::new())?;
         let redactor = Redactor::new(split.values.iter().map(ExposeSecret::expose_secret)).map_err(BadSecret::Size)?;
-        let Split { pieces, values, hosts, .. } = split;
-        Ok(Self(Arc::new(Inner { pieces, values, hosts, redactor })))
+        let Split { pieces, values, found: pointers, hosts, .. } = split;
+        Ok(Self(Arc::new(Inner { pieces, values, pointers, hosts, redactor })))
     }
 
     /// Makes the settings for one call of the adapter: a new handle for each secret. `random` gives 128 random bits.
@@ -69,6 +76,17 @@ impl Secrets {
             }
         }
         Sealed { settings_json, handles, secrets: self.clone() }
+    }
+
+    /// The handles of an earlier call that was made with these settings, perhaps by another run of the host: pointers and
+    /// handles as [`Sealed::handles`] gave them. Where a pointer leads to no secret any more, its handle means nothing.
+    pub fn unseal(&self, handles: &[(String, String)]) -> Sealed {
+        let handle = |pointer: &String| {
+            let known = handles.iter().find(|(of, handle)| of == pointer && handle.len() == HANDLE);
+            known.map(|(_, handle)| handle.clone()).unwrap_or_default()
+        };
+        let handles = self.0.pointers.iter().map(handle).collect();
+        Sealed { settings_json: String::new(), handles, secrets: self.clone() }
     }
 
     /// Where the settings point: the hosts of all their texts, secret or not, that are absolute http or https URLs.
@@ -111,6 +129,11 @@ impl Sealed {
     /// The secrets that it was made of.
     pub fn secrets(&self) -> &Secrets {
         &self.secrets
+    }
+
+    /// Where each secret stands in the settings (RFC 6901), and the handle in its place.
+    pub fn handles(&self) -> Vec<(String, String)> {
+        self.secrets.0.pointers.iter().cloned().zip(self.handles.iter().cloned()).collect()
     }
 
     /// Whether a handle of this call is in the text.
@@ -194,6 +217,7 @@ struct Split<'p> {
     pointers: &'p BTreeSet<String>,
     pieces: Vec<String>,
     values: Vec<SecretString>,
+    found: Vec<String>,
     hosts: BTreeSet<String>,
 }
 
@@ -212,6 +236,7 @@ impl Split<'_> {
             };
             if !text.is_empty() {
                 self.values.push(SecretString::from(text));
+                self.found.push(pointer.clone());
                 self.pieces.push(String::new());
                 return Ok(());
             }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use super::{
-    Pipeline,
+    Pipeline, Plan,
     incoming::{self, BadInput, Post, Surroundings},
 };
 use crate::{
-    model::{DeliveryId, Event, EventType},
+    model::{DeliveryId, Event, EventType, Millis},
     store::{Accepted, NewDelivery, NewEvent, StoreError},
 };
 
@@ -41,13 +41,9 @@ impl Pipeline {
             .events
             .into_iter()
             .map(|event| {
-                let channels: BTreeSet<&str> = plan
-                    .routes
-                    .iter()
-                    .filter(|route| route.matches(&event))
-                    .map(|route| route.channel.as_str())
-                    .collect();
-                new_event(event, channels)
+                let channels = plan.channels_of(&event);
+                let deliveries = channels.into_iter().filter_map(|channel| plan.delivery(channel, &event, now)).collect();
+                NewEvent { event, deliveries }
             })
             .collect();
         let events = self.store_and_wake(events).await.map_err(NotAccepted::Store)?;
@@ -56,22 +52,25 @@ impl Pipeline {
 
     /// Accepts a test event for one channel, whatever the routes say; `None` when there is no such channel.
     pub async fn test(&self, channel: &str) -> Result<Option<DeliveryId>, StoreError> {
-        if !self.plan().channels.contains_key(channel) {
-            return Ok(None);
-        }
         let now = self.0.clock.now();
-        let new = new_event(test_event(channel, now), BTreeSet::from([channel]));
-        let id = new.deliveries.first().map(|delivery| delivery.id);
-        self.store_and_wake(vec![new]).await?;
-        Ok(id)
+        let event = test_event(channel, now);
+        let Some(delivery) = self.plan().delivery(channel, &event, now) else {
+            return Ok(None);
+        };
+        let id = delivery.id;
+        if let Some(lane) = self.0.lane(channel) {
+            lane.urge(now);
+        }
+        self.store_and_wake(vec![NewEvent { event, deliveries: vec![delivery] }]).await?;
+        Ok(Some(id))
     }
 
-    async fn store_and_wake(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
+    pub(super) async fn store_and_wake(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
         let channels: BTreeSet<String> =
             events.iter().flat_map(|new| &new.deliveries).map(|delivery| delivery.channel.clone()).collect();
         let accepted = self.0.store.accept(events).await?;
         for channel in &channels {
-            self.wake(channel);
+            self.0.wake(channel);
         }
         let new = accepted.iter().filter(|accepted| !accepted.duplicate).count();
         self.0.totals.accepted.fetch_add(new as u64, Ordering::Relaxed);
@@ -79,18 +78,25 @@ impl Pipeline {
     }
 }
 
-fn new_event(event: Event, channels: BTreeSet<&str>) -> NewEvent {
-    let deliveries = channels
-        .into_iter()
-        .map(|channel| NewDelivery {
-            id: DeliveryId::new(event.received_at, rand::random()),
-            channel: channel.to_owned(),
+impl Plan {
+    /// The channels that want an event, each once.
+    pub(super) fn channels_of(&self, event: &Event) -> BTreeSet<&str> {
+        let routes = self.routes.iter().filter(|route| route.matches(event));
+        routes.map(|route| route.channel.as_str()).collect()
+    }
+
+    /// A delivery of an event on a channel; `None` when there is no such channel.
+    pub(super) fn delivery(&self, channel: &str, event: &Event, now: Millis) -> Option<NewDelivery> {
+        let channel = self.channels.get(channel)?;
+        Some(NewDelivery {
+            id: DeliveryId::new(now, rand::random()),
+            channel: channel.name.clone(),
+            sequence: event.subject.clone().filter(|_| channel.ordered),
         })
-        .collect();
-    NewEvent { event, deliveries }
+    }
 }
 
-fn event_id(now: u64) -> String {
+pub(super) fn event_id(now: u64) -> String {
     let id = DeliveryId::new(now, rand::random()).to_string();
     id.replacen("dlv_", "evt_", 1)
 }

@@ -2,16 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inner, schedule::Lane, secrets::Served};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Inner,
+    lane::{Lane, Slot},
+    secrets::Served,
+};
 use crate::{
     adapter::CallError,
     clock::{self, Stopwatch},
     model::{
-        Attempt, Blame, Context, Exchange, FailReason, Millis, Outcome, Request, Response, TransportError, Verdict,
-        Wait, judge_by_status,
+        Blame, Context, Exchange, FailReason, Hop, Millis, Outcome, Refusal, Request, Response, TransportError,
+        Verdict, judge_by_status,
     },
     outbound::{self, Destination, Refused, Sealed},
-    store::{Job, Next, Settlement},
+    store::{Due, Next, Settlement},
 };
 
 /// Requests of one attempt: an adapter that never comes to an end is stopped here.
@@ -20,7 +26,7 @@ const HOPS: usize = 8;
 const STORE_TROUBLE: Duration = Duration::from_millis(500);
 
 /// What an attempt came to, before the schedule is asked.
-enum End {
+pub(super) enum End {
     Delivered {
         reference: Option<String>,
     },
@@ -31,6 +37,8 @@ enum End {
     },
     Rejected(String),
     Disable(String),
+    /// It is older than the channel wants it.
+    TooOld,
     /// No request, or no sense in the answer: not the receiver's doing.
     Failed {
         reason: FailReason,
@@ -60,16 +68,47 @@ impl From<Refused> for End {
     }
 }
 
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        let blame = match refusal {
+            Refusal::Setting(..) => Blame::Settings,
+            Refusal::Event(_) => Blame::Adapter,
+        };
+        Self::Failed { reason: FailReason::Adapter, blame, message: refusal.to_string() }
+    }
+}
+
+/// A further request as it is kept before it is sent, so that whoever goes on with the attempt begins with it. Of the
+/// secrets only their handles are in it.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// Of the attempt that it belongs to.
+    number: u32,
+    /// Requests before it.
+    hops: usize,
+    request: Request,
+    state: Vec<u8>,
+    handles: Vec<(String, String)>,
+    /// What came of the requests before it.
+    exchanges: Vec<Exchange>,
+}
+
 /// Makes one attempt and records it. The answer says when the delivery is due again, if it is.
-pub(super) async fn deliver(inner: Arc<Inner>, lane: Arc<Lane>, served: Arc<Served>, job: Job) -> Option<Millis> {
+pub(super) async fn deliver(
+    inner: Arc<Inner>,
+    lane: Arc<Lane>,
+    slot: Slot,
+    served: Arc<Served>,
+    due: Due,
+) -> Option<Millis> {
     let watch = Stopwatch::start();
-    let mut work = Work::new(&inner, &served, &job);
+    let mut work = Work::new(&inner, &served, &due);
     let end = work.run().await;
     let settlement = work.settle(end, watch.micros(), &lane);
     let (next, outcome) = (settlement.next, settlement.attempt.outcome);
     // Before the commit: who sees the new state finds it counted.
     inner.totals.count(outcome);
-    inner.record(&lane, &job, settlement).await;
+    inner.record(&lane, slot, &due, settlement).await;
     inner.settled.send_modify(|count| *count += 1);
     match next {
         Next::Again { at, .. } => Some(at),
@@ -78,29 +117,37 @@ pub(super) async fn deliver(inner: Arc<Inner>, lane: Arc<Lane>, served: Arc<Serv
 }
 
 /// An attempt under way.
-struct Work<'a> {
-    inner: &'a Inner,
-    served: &'a Served,
-    job: &'a Job,
-    started_at: Millis,
+pub(super) struct Work<'a> {
+    pub inner: &'a Inner,
+    pub served: &'a Served,
+    pub due: &'a Due,
+    pub started_at: Millis,
     delivery_id: String,
-    exchanges: Vec<Exchange>,
+    /// Requests so far beyond the first, those of a run of the host before this one included.
+    pub hops: usize,
+    pub exchanges: Vec<Exchange>,
 }
 
 impl<'a> Work<'a> {
-    fn new(inner: &'a Inner, served: &'a Served, job: &'a Job) -> Self {
+    fn new(inner: &'a Inner, served: &'a Served, due: &'a Due) -> Self {
         Self {
             inner,
             served,
-            job,
+            due,
             started_at: inner.clock.now(),
-            delivery_id: job.delivery.id.to_string(),
+            delivery_id: due.delivery.id.to_string(),
+            hops: 0,
             exchanges: Vec::with_capacity(1),
         }
     }
 
-    fn number(&self) -> u32 {
-        self.job.delivery.attempts.saturating_add(1)
+    pub fn number(&self) -> u32 {
+        self.due.delivery.attempts.saturating_add(1)
+    }
+
+    /// How old the delivery is, by its schedule.
+    pub fn age(&self, now: Millis) -> Duration {
+        Duration::from_millis(now.saturating_sub(self.due.delivery.since))
     }
 
     /// Fresh handles in the settings, for one call.
@@ -112,48 +159,90 @@ impl<'a> Work<'a> {
             settings: std::mem::take(&mut sealed.settings_json),
             attempt: self.number(),
             now: self.inner.clock.now(),
-            reference: self.job.reference.clone(),
+            reference: self.due.reference.clone(),
         };
         (Arc::new(context), sealed)
     }
 
     async fn run(&mut self) -> End {
-        let (context, mut sealed) = self.call();
-        let adapter = &self.served.adapter;
-        let rendered = self.inner.threads.render(adapter, &context, &self.job.event).await;
-        let mut request = match rendered {
-            Ok(Ok(request)) => request,
-            Ok(Err(refusal)) => {
-                let blame = match refusal {
-                    crate::model::Refusal::Setting(..) => Blame::Settings,
-                    crate::model::Refusal::Event(_) => Blame::Adapter,
-                };
-                return End::Failed { reason: FailReason::Adapter, blame, message: refusal.to_string() };
+        if self.served.channel.policy.is_over(self.age(self.started_at)) {
+            return End::TooOld;
+        }
+        let (mut hop, mut sealed) = match self.resume() {
+            Some(kept) => kept,
+            None => {
+                let (context, sealed) = self.call();
+                match self.inner.threads.render(&self.served.adapter, &context, &self.due.event).await {
+                    Ok(Ok(request)) => (Hop { request, state: Vec::new() }, sealed),
+                    Ok(Err(refusal)) => return refusal.into(),
+                    Err(error) => return error.into(),
+                }
             }
-            Err(error) => return error.into(),
         };
-        let mut state = Vec::new();
-        for _ in 0..HOPS {
-            let response = match self.exchange(&request, &sealed).await {
+        loop {
+            let response = match self.exchange(&hop.request, &sealed).await {
                 Ok(response) => response,
                 Err(end) => return end,
             };
+            let adapter = &self.served.adapter;
             if !adapter.reads_replies() {
                 return end_of(judge_by_status(&response, self.inner.clock.now()));
             }
             // The handles of a further request are those of the call that asked for it.
             let (context, fresh) = self.call();
-            let event = &self.job.event;
-            match self.inner.threads.interpret(adapter, &context, event, state, response).await {
-                Ok(Verdict::Next(hop)) => (request, state, sealed) = (hop.request, hop.state, fresh),
+            match self.inner.threads.interpret(adapter, &context, &self.due.event, hop.state, response).await {
+                Ok(Verdict::Next(next)) => (hop, sealed) = (next, fresh),
                 Ok(verdict) => return end_of(verdict),
                 Err(error) => return error.into(),
             }
+            self.hops += 1;
+            if self.hops == HOPS {
+                return End::Failed {
+                    reason: FailReason::Adapter,
+                    blame: Blame::Adapter,
+                    message: format!("asked for more than {HOPS} requests in one attempt"),
+                };
+            }
+            self.keep(&hop, &sealed).await;
         }
-        End::Failed {
-            reason: FailReason::Adapter,
-            blame: Blame::Adapter,
-            message: format!("asked for more than {HOPS} requests in one attempt"),
+    }
+
+    /// The request that was kept, when the delivery is in the middle of several.
+    fn resume(&mut self) -> Option<(Hop, Sealed)> {
+        let record = self.due.hop.as_ref()?;
+        let kept: Kept = match serde_json::from_str(record) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::error!(delivery = self.delivery_id, %error, "the request to go on with can't be read: the delivery begins anew");
+                return None;
+            }
+        };
+        self.hops = kept.hops;
+        // Those of an attempt that has been settled are in its own account.
+        if kept.number == self.number() {
+            self.exchanges = kept.exchanges;
+        }
+        let sealed = self.served.secrets.unseal(&kept.handles);
+        Some((Hop { request: kept.request, state: kept.state }, sealed))
+    }
+
+    /// Keeps a further request before it is sent.
+    async fn keep(&self, hop: &Hop, sealed: &Sealed) {
+        let kept = Kept {
+            number: self.number(),
+            hops: self.hops,
+            request: hop.request.clone(),
+            state: hop.state.clone(),
+            handles: sealed.handles(),
+            exchanges: self.exchanges.clone(),
+        };
+        let kept = match serde_json::to_string(&kept) {
+            Ok(record) => self.inner.store.keep_hop(self.due.seq, record).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        // The attempt goes on: what the receiver has begun is better finished now.
+        if let Err(error) = kept {
+            tracing::error!(delivery = self.delivery_id, error, "cannot keep the next request: after a crash the delivery begins anew");
         }
     }
 
@@ -165,7 +254,7 @@ impl<'a> Work<'a> {
             options: client.options(),
             hosts: &self.served.adapter.description.hosts,
             delivery_id: &self.delivery_id,
-            payload: &self.job.event.payload,
+            payload: &self.due.event.payload,
             now: self.inner.clock.now(),
         };
         let prepared = outbound::prepare(request, sealed, &destination)?;
@@ -180,77 +269,6 @@ impl<'a> Work<'a> {
         };
         self.exchanges.push(Exchange { request, response, error: sent.error, timing: sent.timing });
         end
-    }
-
-    /// The account of the attempt, and where it leaves the delivery.
-    fn settle(self, end: End, duration_us: u64, lane: &Lane) -> Settlement {
-        let now = self.inner.clock.now();
-        let channel = &self.served.channel;
-        let mut settlement = Settlement {
-            seq: self.job.seq,
-            attempt: Attempt {
-                number: self.number(),
-                started_at: self.started_at,
-                duration_us,
-                outcome: Outcome::Rejected,
-                reason: None,
-                blame: None,
-                adapter: Some(self.served.adapter.id.clone()),
-                exchanges: self.exchanges,
-            },
-            next: Next::Delivered,
-            now,
-            disable: None,
-            thread: None,
-        };
-        let attempt = &mut settlement.attempt;
-        match end {
-            End::Delivered { reference } => {
-                attempt.outcome = Outcome::Delivered;
-                let subject = self.job.event.subject.clone();
-                settlement.thread =
-                    subject.zip(reference).map(|(subject, reference)| (channel.name.clone(), subject, reference));
-            }
-            End::Retry { reason, after_ms, blame } => {
-                attempt.outcome = Outcome::Retry;
-                attempt.blame = Some(blame);
-                attempt.reason = Some(reason);
-                let asked = after_ms.map(Duration::from_millis);
-                let age = Duration::from_millis(now.saturating_sub(self.job.delivery.created_at));
-                let wait = channel.policy.wait(self.job.delivery.step, age, asked, rand::random());
-                settlement.next = match wait {
-                    None => Next::Failed(FailReason::Exhausted),
-                    Some(Wait { delay, step }) => {
-                        let at = now.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-                        if asked.is_some() {
-                            lane.pause(at);
-                        }
-                        Next::Again { at, step }
-                    }
-                };
-            }
-            End::Rejected(reason) => {
-                attempt.blame = Some(Blame::Receiver);
-                attempt.reason = Some(reason);
-                settlement.next = Next::Failed(FailReason::Rejected);
-            }
-            End::Disable(reason) => {
-                attempt.outcome = Outcome::Retry;
-                attempt.blame = Some(Blame::Receiver);
-                attempt.reason = Some(format!("the channel is disabled: {reason}"));
-                // Due at once when somebody enables the channel.
-                settlement.next = Next::Again { at: now, step: self.job.delivery.step };
-                settlement.disable = Some((channel.name.clone(), reason));
-            }
-            End::Failed { reason, blame, message } => {
-                attempt.blame = Some(blame);
-                attempt.reason = Some(message);
-                settlement.next = Next::Failed(reason);
-            }
-        }
-        // What an adapter or a service says may hold what it was sent.
-        attempt.reason = attempt.reason.take().map(|reason| self.served.secrets.redact(&reason).into_owned());
-        settlement
     }
 }
 
@@ -270,26 +288,55 @@ fn broken(kind: TransportError, message: &str) -> End {
 
 impl Inner {
     /// Writes a settlement down. The receiver has answered by now, so it is tried until the store takes it.
-    async fn record(&self, lane: &Lane, job: &Job, settlement: Settlement) {
-        let attempt = &settlement.attempt;
-        let (delivery, event, outcome) = (job.delivery.id, &job.event.id, attempt.outcome);
-        match &attempt.reason {
-            None => {
-                tracing::info!(
-                    channel = lane.name, %delivery, event, attempt = attempt.number, micros = attempt.duration_us, "delivered"
-                );
-            }
-            Some(reason) => tracing::warn!(
-                channel = lane.name, %delivery, event, attempt = attempt.number, %outcome, next = settlement.next.state().as_str(), "{reason}"
-            ),
-        }
-        if settlement.disable.is_some() {
-            lane.disable(true);
-        }
+    async fn record(&self, lane: &Lane, slot: Slot, due: &Due, settlement: Settlement) {
+        log(lane, due, &settlement);
+        let news = settlement.news.iter().chain(&settlement.failure).flat_map(|new| &new.deliveries);
+        let others: Vec<String> = news.chain(&settlement.fallback).map(|new| new.channel.clone()).collect();
         let settlement = Arc::new(settlement);
-        while let Err(error) = self.store.settle(settlement.clone()).await {
-            tracing::error!(channel = lane.name, %delivery, %error, "cannot record an attempt; trying again");
-            clock::pause(STORE_TROUBLE).await;
+        let mut slot = Some(slot);
+        loop {
+            match self.store.settle(settlement.clone()).await {
+                Ok(released) => {
+                    if released {
+                        lane.wake();
+                    }
+                    others.iter().for_each(|channel| self.wake(channel));
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(channel = lane.name, delivery = %due.delivery.id, %error, "cannot record an attempt; trying again");
+                    // Others can be delivered meanwhile.
+                    if let Some(slot) = slot.take() {
+                        slot.leave();
+                    }
+                    clock::pause(STORE_TROUBLE).await;
+                }
+            }
+        }
+    }
+}
+
+fn log(lane: &Lane, due: &Due, settlement: &Settlement) {
+    let attempt = &settlement.attempt;
+    let (channel, delivery, event) = (&lane.name, due.delivery.id, &due.event.id);
+    match &attempt.reason {
+        None => {
+            tracing::info!(
+                channel, %delivery, event, attempt = attempt.number, micros = attempt.duration_us, "delivered"
+            );
+        }
+        Some(reason) => tracing::warn!(
+            channel, %delivery, event, attempt = attempt.number, outcome = %attempt.outcome, next = settlement.next.state().as_str(), "{reason}"
+        ),
+    }
+}
+
+impl From<&End> for Outcome {
+    fn from(end: &End) -> Self {
+        match end {
+            End::Delivered { .. } => Self::Delivered,
+            End::Retry { .. } | End::Disable(_) => Self::Retry,
+            End::Rejected(_) | End::TooOld | End::Failed { .. } => Self::Rejected,
         }
     }
 }

@@ -7,8 +7,15 @@ mod bad_input;
 mod cloudevents;
 mod deliver;
 pub mod incoming;
+mod jobs;
+mod lane;
+mod manage;
+mod news;
+mod rate;
+mod retention;
 mod schedule;
 mod secrets;
+mod settle;
 
 use std::{
     collections::BTreeMap,
@@ -21,19 +28,24 @@ use std::{
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
 use url::Url;
 
 use crate::{
     adapter::{CallThreads, Registry},
     clock::Clock,
-    model::{Outcome, Policy, Route},
+    model::{Breaker, ChannelState, Outcome, Policy, Rate, Route},
     outbound::{BuildError, Client, Options},
-    store::{Store, StoreError},
+    store::Store,
 };
-use schedule::Lane;
+use lane::Lane;
 
 pub use accept::{NotAccepted, Receipt, test_event};
+pub use manage::Replayed;
+pub use retention::Retention;
 pub use secrets::secret_pointers;
 
 /// What a config says about who gets what: replaced whole when the config changes.
@@ -45,6 +57,8 @@ pub struct Plan {
     pub channels: BTreeMap<String, Arc<Channel>>,
     /// What relative event URLs are resolved against.
     pub app_url: Option<Url>,
+    /// How long what has ended is kept.
+    pub retention: Retention,
 }
 
 /// An adapter with settings and secrets, under a name.
@@ -63,6 +77,14 @@ pub struct Channel {
     pub timeout: Duration,
     /// When it is tried again.
     pub policy: Policy,
+    /// When it waits because its receiver fails.
+    pub breaker: Breaker,
+    /// How often attempts begin.
+    pub rate: Option<Rate>,
+    /// Deliveries of one subject go out one at a time, in order.
+    pub ordered: bool,
+    /// The channel that gets what is exhausted here.
+    pub fallback: Option<String>,
 }
 
 /// What a pipeline works with.
@@ -94,6 +116,10 @@ struct Inner {
     lanes: Mutex<BTreeMap<String, LaneHandle>>,
     /// Counts settlements, for those who wait for one.
     settled: watch::Sender<u64>,
+    /// There is bulk work.
+    jobs: Notify,
+    /// Bulk work and retention.
+    background: Mutex<Vec<JoinHandle<()>>>,
     /// Goes on from each to the next, and never back.
     phase: watch::Sender<Phase>,
     totals: Totals,
@@ -160,6 +186,8 @@ impl Pipeline {
             plan: ArcSwap::default(),
             lanes: Mutex::default(),
             settled: watch::Sender::new(0),
+            jobs: Notify::new(),
+            background: Mutex::default(),
             phase: watch::Sender::new(Phase::Running),
             totals: Totals::default(),
         }))
@@ -173,7 +201,7 @@ impl Pipeline {
             self.0.client.store(Arc::new(Client::new(outbound)?));
         }
         self.0.plan.store(plan.clone());
-        let mut lanes = self.lanes();
+        let mut lanes = self.0.lanes();
         // A lane whose channel is gone rests and stays: when the channel comes back, it knows what it still has in hand.
         lanes.retain(|_, handle| !handle.task.is_finished());
         lanes.values().for_each(|handle| handle.lane.wake());
@@ -192,21 +220,20 @@ impl Pipeline {
         self.0.plan.load_full()
     }
 
-    /// Lets a channel that was disabled deliver again; false when there is no such channel.
-    pub async fn enable(&self, channel: &str) -> Result<bool, StoreError> {
-        if !self.plan().channels.contains_key(channel) {
-            return Ok(false);
-        }
-        self.0.store.enable(channel.to_owned()).await?;
-        if let Some(handle) = self.lanes().get(channel) {
-            handle.lane.disable(false);
-        }
-        Ok(true)
+    /// Begins what goes on beside the deliveries: bulk work and retention.
+    pub fn start(&self) {
+        let tasks = [tokio::spawn(jobs::run(self.0.clone())), tokio::spawn(retention::run(self.0.clone()))];
+        self.0.background().extend(tasks);
     }
 
-    /// Why a channel's deliveries wait, when they can't be begun at all: it is disabled, or its adapter is missing.
-    pub fn waits(&self, channel: &str) -> Option<String> {
-        self.lanes().get(channel).and_then(|handle| handle.lane.waits())
+    /// Why a channel's deliveries can't be begun at all: it is disabled, or its adapter is missing.
+    pub fn rests(&self, channel: &str) -> Option<String> {
+        self.0.lane(channel).and_then(|lane| lane.rests())
+    }
+
+    /// What is remembered of a channel.
+    pub fn channel_state(&self, channel: &str) -> Option<ChannelState> {
+        self.0.lane(channel).map(|lane| lane.channel())
     }
 
     /// Sees every settlement that comes after this call.
@@ -238,8 +265,10 @@ impl Pipeline {
     /// true when all was finished.
     pub async fn stop(&self, grace: Duration) -> bool {
         self.0.phase.send_replace(Phase::Finishing);
-        let handles = std::mem::take(&mut *self.lanes());
-        let all = futures_util::future::join_all(handles.into_values().map(|handle| handle.task));
+        let handles = std::mem::take(&mut *self.0.lanes());
+        let background = std::mem::take(&mut *self.0.background());
+        let all = handles.into_values().map(|handle| handle.task).chain(background);
+        let all = futures_util::future::join_all(all);
         let mut all = std::pin::pin!(all);
         let finished = tokio::time::timeout(grace, &mut all).await.is_ok();
         if !finished {
@@ -254,14 +283,24 @@ impl Pipeline {
         // An error would mean that the sender, which `self` holds, is gone.
         let _ = self.0.phase.subscribe().wait_for(|phase| *phase != Phase::Running).await;
     }
+}
 
+impl Inner {
     fn wake(&self, channel: &str) {
-        if let Some(handle) = self.lanes().get(channel) {
-            handle.lane.wake();
+        if let Some(lane) = self.lane(channel) {
+            lane.wake();
         }
     }
 
+    fn lane(&self, channel: &str) -> Option<Arc<Lane>> {
+        self.lanes().get(channel).map(|handle| handle.lane.clone())
+    }
+
     fn lanes(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, LaneHandle>> {
-        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn background(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.background.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,101 +1,52 @@
-//! A lane for each channel: what is due is read in bounded windows and begun as far as the channel's concurrency allows,
-//! so that a receiver that hangs holds up nobody but itself.
+//! A lane for each channel: what is due is read in bounded windows and begun as far as the channel's concurrency, its rate
+//! and its receiver allow, so that a receiver that hangs holds up nobody but itself.
 
 use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use futures_util::FutureExt;
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     task::{Id, JoinSet},
 };
 
-use super::{Inner, Phase, deliver, secrets::Served};
+use super::{
+    Inner, Phase, deliver,
+    lane::{Gate, Lane, Slot},
+    rate::Limiter,
+    secrets::Served,
+};
 use crate::{
     clock,
-    model::{DeliveryId, Millis},
-    store::{Job, StoreError},
+    model::{DeliveryId, Millis, millis},
+    store::{Due, StoreError},
 };
 
 /// How many deliveries a lane reads ahead.
 const WINDOW: usize = 64;
-const DISABLED: &str = "it is disabled; `herald channels enable` lets it deliver again";
+/// How many outcomes a lane keeps in memory while the store can't be written.
+const UNWRITTEN: usize = 512;
 /// How long a lane waits when the store can't be read or written.
 const STORE_TROUBLE: Duration = Duration::from_millis(500);
-
-/// What others know of a lane.
-pub(super) struct Lane {
-    pub name: String,
-    notify: Notify,
-    /// The service asked for quiet until then.
-    paused_until: AtomicU64,
-    /// The service will take nothing more, until somebody enables the channel.
-    disabled: AtomicBool,
-    /// Why nothing can be begun; held for moments only.
-    waits: Mutex<Option<String>>,
-}
-
-impl Lane {
-    pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            notify: Notify::new(),
-            paused_until: AtomicU64::new(0),
-            disabled: AtomicBool::new(false),
-            waits: Mutex::default(),
-        }
-    }
-
-    /// The store knows it already, or is about to.
-    pub fn disable(&self, disabled: bool) {
-        self.disabled.store(disabled, Ordering::Relaxed);
-        self.wake();
-    }
-
-    /// There may be something to do.
-    pub fn wake(&self) {
-        self.notify.notify_one();
-    }
-
-    /// Why nothing can be begun, when it is so.
-    pub fn waits(&self) -> Option<String> {
-        // Known at once, before the lane itself has seen it.
-        if self.disabled.load(Ordering::Relaxed) {
-            return Some(DISABLED.to_owned());
-        }
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_waits(&self, why: Option<&str>) {
-        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = why.map(str::to_owned);
-    }
-
-    /// Nothing is begun before.
-    pub fn pause(&self, until: Millis) {
-        self.paused_until.fetch_max(until, Ordering::Relaxed);
-    }
-}
 
 /// What a lane has in hand.
 #[derive(Default)]
 struct Hand {
-    ahead: VecDeque<Job>,
+    ahead: VecDeque<Due>,
     /// Each tells when its delivery is due again, if it is.
     running: JoinSet<Option<Millis>>,
     ids: Vec<(Id, DeliveryId)>,
     /// When the store is to be asked again; none: when somebody wakes the lane.
     next_due: Option<Millis>,
-    /// The store may know of more.
-    stale: bool,
+    /// Nothing is begun before, whatever there is.
+    held_until: Option<Millis>,
     /// Nothing can be begun; the log has been told why.
     resting: bool,
+    limiter: Limiter,
 }
 
 /// Runs until the host stops, and begins again should it ever panic: a channel must not fall silent.
@@ -107,14 +58,15 @@ pub(super) async fn supervise(inner: Arc<Inner>, lane: Arc<Lane>) {
 }
 
 async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
-    let mut hand = Hand { stale: true, ..Hand::default() };
+    lane.refresh();
+    let mut hand = Hand::default();
     let mut served = None;
     let mut phase = inner.phase.subscribe();
     let mut adapters = inner.registry.changes();
     while *phase.borrow_and_update() == Phase::Running {
-        match inner.store.disabled().await {
-            Ok(disabled) => {
-                lane.disable(disabled.iter().any(|disabled| disabled.name == lane.name));
+        match inner.store.channels(Some(lane.name.clone())).await {
+            Ok(channels) => {
+                channels.into_values().for_each(|channel| lane.remember(channel));
                 break;
             }
             Err(error) => trouble(&lane, &error).await,
@@ -125,6 +77,7 @@ async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
         match serving(&inner, &lane, &mut served) {
             Ok(served) => {
                 if let Err(error) = hand.begin(&inner, &lane, &served).await {
+                    lane.wake();
                     trouble(&lane, &error).await;
                     continue;
                 }
@@ -154,8 +107,8 @@ fn serving(inner: &Inner, lane: &Lane, served: &mut Option<Arc<Served>>) -> Resu
     let Some(adapter) = inner.registry.get(&channel.adapter) else {
         return Err(format!("there is no adapter `{}`", channel.adapter));
     };
-    if lane.disabled.load(Ordering::Relaxed) {
-        return Err(DISABLED.to_owned());
+    if lane.channel().disabled.is_some() {
+        return Err("it is disabled".to_owned());
     }
     match served {
         Some(served) if served.is(channel, &adapter) => Ok(served.clone()),
@@ -175,20 +128,24 @@ async fn wait(
     adapters: &mut watch::Receiver<u64>,
 ) {
     // With work at hand only a finished delivery makes room; a timer or a waking would only ask the store again.
-    let has_work = !hand.ahead.is_empty();
-    let due = hand.next_due;
+    let idle = hand.ahead.is_empty() || hand.running.is_empty();
+    let at = hand.held_until.or(hand.next_due.filter(|_| idle));
     let timer = async {
-        match due {
+        match at {
             Some(at) => inner.clock.sleep_until(at).await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
-        () = lane.notify.notified() => hand.stale = true,
-        Some(ended) = hand.running.join_next_with_id() => hand.ended(ended),
-        () = timer, if !has_work || hand.running.is_empty() => hand.stale = true,
+        () = lane.notify.notified() => {}
+        Some(ended) = hand.running.join_next_with_id() => hand.ended(ended, lane),
+        () = timer => {
+            if hand.held_until.is_none() {
+                lane.stale.store(true, Ordering::Release);
+            }
+        }
         _ = phase.changed() => {}
-        _ = adapters.changed() => hand.stale = true,
+        _ = adapters.changed() => {}
     }
 }
 
@@ -196,20 +153,34 @@ impl Hand {
     /// Begins what is due and there is room for.
     async fn begin(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>, served: &Arc<Served>) -> Result<(), StoreError> {
         if std::mem::take(&mut self.resting) {
-            lane.set_waits(None);
+            lane.set_rests(None);
         }
-        let paused_until = lane.paused_until.load(Ordering::Relaxed);
-        if paused_until > inner.clock.now() {
-            self.next_due = Some(paused_until);
-            return Ok(());
+        self.held_until = None;
+        let most = match lane.gate(inner.clock.now()) {
+            Gate::Open => served.channel.concurrency,
+            Gate::Probe => 1,
+            Gate::Until(at) => {
+                self.held_until = Some(at);
+                return Ok(());
+            }
+        };
+        if lane.changed.swap(false, Ordering::AcqRel) {
+            self.ahead.clear();
         }
-        if self.stale && self.ahead.is_empty() {
+        if self.ahead.is_empty() && lane.stale.swap(false, Ordering::AcqRel) {
             self.read(inner, lane).await?;
         }
-        while self.running.len() < served.channel.concurrency {
-            let Some(job) = self.ahead.pop_front() else { break };
-            let id = job.delivery.id;
-            let task = self.running.spawn(deliver::deliver(inner.clone(), lane.clone(), served.clone(), job));
+        self.limiter.set(served.channel.rate);
+        while lane.active() < most && self.running.len() < most + UNWRITTEN && !self.ahead.is_empty() {
+            if let Err(wait) = self.limiter.take(&inner.clock) {
+                // Rounded up: a moment too early would only ask again.
+                let wait = millis(wait.saturating_add(Duration::from_nanos(999_999)));
+                self.held_until = Some(inner.clock.now().saturating_add(wait));
+                break;
+            }
+            let Some(due) = self.ahead.pop_front() else { break };
+            let (id, slot) = (due.delivery.id, Slot::take(lane));
+            let task = self.running.spawn(deliver::deliver(inner.clone(), lane.clone(), slot, served.clone(), due));
             self.ids.push((task.id(), id));
         }
         Ok(())
@@ -220,10 +191,11 @@ impl Hand {
         if !std::mem::replace(&mut self.resting, true) {
             tracing::warn!(channel = lane.name, "deliveries of this channel wait: {why}");
         }
-        lane.set_waits(Some(why));
+        lane.set_rests(Some(why));
         self.ahead.clear();
         self.next_due = None;
-        self.stale = true;
+        self.held_until = None;
+        lane.stale.store(true, Ordering::Release);
     }
 
     /// Asks the store for what is due and not in hand.
@@ -232,13 +204,15 @@ impl Hand {
         let in_hand = self.ids.iter().map(|(_, id)| *id).collect();
         let window = inner.store.due(&lane.name, now, in_hand, WINDOW).await?;
         // A full window means more: it is asked for when this one is used up.
-        self.stale = window.next_due.is_some_and(|at| at <= now);
+        if window.next_due.is_some_and(|at| at <= now) {
+            lane.stale.store(true, Ordering::Release);
+        }
         self.next_due = window.next_due.filter(|at| *at > now);
-        self.ahead.extend(window.jobs);
+        self.ahead.extend(window.due);
         Ok(())
     }
 
-    fn ended(&mut self, ended: Result<(Id, Option<Millis>), tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Option<Millis>), tokio::task::JoinError>, lane: &Lane) {
         let id = match ended {
             Ok((id, due)) => {
                 self.next_due = [self.next_due, due].into_iter().flatten().min();
@@ -246,7 +220,7 @@ impl Hand {
             }
             Err(error) => {
                 tracing::error!(%error, "a delivery's task ended in the middle; it will be tried again");
-                self.stale = true;
+                lane.stale.store(true, Ordering::Release);
                 error.id()
             }
         };

@@ -3,69 +3,34 @@
 //! The only place that knows SQL. Reached through [`Store`], whose operations are the domain's; nothing is answered before
 //! its commit. Imports nothing else of this crate but `model`.
 
+mod error;
+mod file;
 mod read;
 mod rows;
 mod schema;
+mod tally;
+mod trouble;
 mod write;
 mod writer;
 
-use std::{
-    fs::{File, OpenOptions, TryLockError},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, fs::File, path::Path, sync::Arc};
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
-pub use read::{Counts, Detail, DisabledChannel, Filter, Job, Listed, Window};
-pub use write::{Accepted, NewDelivery, NewEvent, Next, Settlement};
+pub use error::StoreError;
+pub use read::{Counts, Detail, Due, Filter, Found, Listed, Replayable, Window};
+pub use write::{Accepted, Acted, HopAfter, NewDelivery, NewEvent, Next, Pruned, Settlement, Step, Work};
 
-use crate::model::{DeliveryId, Millis};
+use crate::model::{Action, ChannelState, DeliveryId, Event, Job, Millis};
+use read::Readers;
+use trouble::Trouble;
 use writer::{Answer, Op, Writer};
 
-/// Why the store could not do its job.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The file could not be opened or made.
-    #[error("cannot open the store {path}: {cause}; set `store.path` to a file that this user can write")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: std::io::Error,
-    },
-    /// Another host has it.
-    #[error("the store {0} is in use by another Herald; stop that one, or set another `store.path`")]
-    InUse(PathBuf),
-    /// Not SQLite, or another program's.
-    #[error("{0} is not a Herald store; set `store.path` to another file")]
-    Foreign(PathBuf),
-    /// A later Herald wrote it.
-    #[error("the store {path} has schema version {found}; this Herald knows {known}: use a newer Herald")]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// Anything else that SQLite says.
-    #[error("the store failed: {0}")]
-    Sqlite(Arc<rusqlite::Error>),
-    /// What stands in the store is not what this program writes.
-    #[error("the store holds a row that cannot be read: {0}")]
-    Damaged(String),
-    /// The host is stopping.
-    #[error("the store is closed")]
-    Closed,
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(Arc::new(error))
-    }
-}
+/// Connections that tell channels what is due.
+const DUE_READERS: usize = 2;
+/// Connections for everything that people ask, which may take longer.
+const READERS: usize = 2;
 
 /// A cheap handle; the file is closed when the last one is dropped.
 #[derive(Clone)]
@@ -73,117 +38,173 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     writer: Writer,
-    readers: read::Readers,
+    due: Readers,
+    questions: Readers,
+    trouble: Arc<Trouble>,
     /// Held so that no second host delivers the same deliveries.
     _lock: File,
 }
 
+type Result<T> = std::result::Result<T, StoreError>;
+
 impl Store {
     /// Opens the file, making or migrating it where needed.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock = lock(path)?;
+    pub fn open(path: &Path) -> Result<Self> {
+        let lock = file::lock(path)?;
+        Self::open_locked(path, lock).map_err(|error| match error {
+            StoreError::Sqlite(_) | StoreError::Damaged(_) => {
+                StoreError::Unusable { path: path.to_owned(), cause: Box::new(error) }
+            }
+            error => error,
+        })
+    }
+
+    fn open_locked(path: &Path, lock: File) -> Result<Self> {
         schema::check(&Connection::open(path)?, path)?;
-        let mut connection = connect(path)?;
+        let mut connection = file::connect(path)?;
         schema::migrate(&mut connection)?;
+        let trouble = Arc::new(Trouble::default());
+        let readers = |count| Readers::start(count, trouble.clone(), || file::connect(path));
         Ok(Self(Arc::new(Inner {
-            writer: Writer::start(connection)?,
-            readers: read::Readers::start(|| connect(path))?,
+            due: readers(DUE_READERS)?,
+            questions: readers(READERS)?,
+            writer: Writer::start(connection, trouble.clone())?,
+            trouble,
             _lock: lock,
         })))
     }
 
+    /// Why nothing is accepted now, if that is so.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.trouble.reason()
+    }
+
+    /// Sees every change of [`Self::trouble`].
+    pub fn troubles(&self) -> watch::Receiver<Option<String>> {
+        self.0.trouble.changes()
+    }
+
     /// Stores events, each with a pending delivery for each of its channels, all of them or none. An event whose id is
     /// already there is answered with what the first one got.
-    pub async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
+    pub async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>> {
+        if let Some(reason) = self.trouble() {
+            return Err(StoreError::Trouble(reason));
+        }
         match self.0.writer.run(Op::Accept(events)).await? {
             Answer::Accepted(accepted) => Ok(accepted),
-            Answer::Done => Err(StoreError::Closed),
+            _ => Err(StoreError::Closed),
         }
     }
 
-    /// Records an attempt and where it leaves the delivery.
-    pub async fn settle(&self, settlement: Arc<Settlement>) -> Result<(), StoreError> {
-        self.0.writer.run(Op::Settle(settlement)).await.map(drop)
+    /// Records an attempt and where it leaves the delivery. True when another delivery of its channel has become due by it.
+    pub async fn settle(&self, settlement: Arc<Settlement>) -> Result<bool> {
+        self.tell(Op::Settle(settlement)).await
     }
 
-    /// Lets a channel that was disabled deliver again.
-    pub async fn enable(&self, channel: String) -> Result<(), StoreError> {
-        self.0.writer.run(Op::Enable(channel)).await.map(drop)
+    /// Keeps the next request of an attempt, before it is sent.
+    pub async fn keep_hop(&self, seq: i64, record: String) -> Result<()> {
+        self.0.writer.run(Op::Hop(seq, record)).await.map(drop)
+    }
+
+    /// Remembers what a channel has come to, unless something newer is known.
+    pub async fn set_channel(&self, name: String, state: ChannelState) -> Result<()> {
+        self.0.writer.run(Op::Channel(name, state)).await.map(drop)
+    }
+
+    /// Retries or cancels a delivery.
+    pub async fn act(&self, action: Action, id: DeliveryId, now: Millis) -> Result<Acted> {
+        match self.0.writer.run(Op::Act(action, id, now)).await? {
+            Answer::Acted(acted) => Ok(acted),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    /// Gives an event new deliveries; false when it is gone.
+    pub async fn replay(&self, event: i64, new: Vec<NewDelivery>, now: Millis) -> Result<bool> {
+        self.tell(Op::Replay(event, new, now)).await
+    }
+
+    /// Writes bulk work down, so that it survives a restart.
+    pub async fn begin(&self, job: Job) -> Result<()> {
+        self.0.writer.run(Op::Begin(job)).await.map(drop)
+    }
+
+    /// Does a step of bulk work; false when that has been ended.
+    pub async fn step(&self, step: Step) -> Result<bool> {
+        self.tell(Op::Step(step)).await
+    }
+
+    /// Takes away some of what ended before, the oldest first; what is neither event nor delivery when it is older than
+    /// `rest`.
+    pub async fn prune(&self, before: Millis, rest: Millis) -> Result<Pruned> {
+        match self.0.writer.run(Op::Prune { before, rest }).await? {
+            Answer::Pruned(pruned) => Ok(pruned),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    /// Hands up to so many pages that are not used any more back to the file system.
+    pub async fn give_back(&self, pages: u32) -> Result<()> {
+        self.0.writer.run(Op::GiveBack { pages }).await.map(drop)
+    }
+
+    async fn tell(&self, op: Op) -> Result<bool> {
+        match self.0.writer.run(op).await? {
+            Answer::Told(told) => Ok(told),
+            _ => Err(StoreError::Closed),
+        }
     }
 
     /// What is due on a channel, the longest due first, without what is in hand already; and when more will be.
-    pub async fn due(
-        &self,
-        channel: &str,
-        now: Millis,
-        in_hand: Vec<DeliveryId>,
-        limit: usize,
-    ) -> Result<Window, StoreError> {
+    pub async fn due(&self, channel: &str, now: Millis, in_hand: Vec<DeliveryId>, limit: usize) -> Result<Window> {
         let channel = channel.to_owned();
-        self.0.readers.run(move |c| read::due(c, &channel, now, &in_hand, limit)).await
+        self.0.due.run(move |c| read::due(c, &channel, now, &in_hand, limit)).await
+    }
+
+    /// What is remembered of the channels, or of the one.
+    pub async fn channels(&self, only: Option<String>) -> Result<HashMap<String, ChannelState>> {
+        self.0.due.run(move |c| read::channels(c, only.as_deref())).await
     }
 
     /// Deliveries, the newest first.
-    pub async fn page(&self, filter: Filter) -> Result<Vec<Listed>, StoreError> {
-        self.0.readers.run(move |c| read::page(c, &filter)).await
+    pub async fn page(&self, filter: Filter) -> Result<Vec<Listed>> {
+        self.0.questions.run(move |c| read::page(c, &filter)).await
     }
 
     /// A delivery with its event and its attempts.
-    pub async fn delivery(&self, id: DeliveryId) -> Result<Option<Detail>, StoreError> {
-        self.0.readers.run(move |c| read::delivery(c, id)).await
+    pub async fn delivery(&self, id: DeliveryId) -> Result<Option<Detail>> {
+        self.0.questions.run(move |c| read::delivery(c, id)).await
+    }
+
+    /// The events with that id, one a source, with their rows.
+    pub async fn events(&self, id: String) -> Result<Vec<(i64, Event)>> {
+        self.0.questions.run(move |c| read::events(c, &id)).await
     }
 
     /// How many deliveries each channel has in each state.
-    pub async fn counts(&self) -> Result<Vec<Counts>, StoreError> {
-        self.0.readers.run(read::counts).await
+    pub async fn counts(&self) -> Result<Vec<Counts>> {
+        self.0.questions.run(read::counts).await
     }
 
-    /// The channels that are disabled.
-    pub async fn disabled(&self) -> Result<Vec<DisabledChannel>, StoreError> {
-        self.0.readers.run(read::disabled).await
+    /// Bytes of the file that are in use.
+    pub async fn size(&self) -> Result<u64> {
+        self.0.questions.run(read::size).await
     }
-}
 
-/// Makes the file where there is none, private, as events are nobody else's business; and holds it against other hosts.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let open = |cause| StoreError::Open { path: path.to_owned(), cause };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(open)?;
+    /// Bulk work, with the row that it has come to: what is unfinished, or all, the newest first.
+    pub async fn jobs(&self, unfinished: bool) -> Result<Vec<(Job, i64)>> {
+        self.0.questions.run(move |c| read::jobs(c, unfinished)).await
     }
-    // Opening a named pipe would wait for its other end.
-    if path.exists() && !path.is_file() {
-        let cause = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
-        return Err(open(cause));
-    }
-    let store = private(OpenOptions::new().create(true).append(true)).open(path).map_err(open)?;
-    let file = if cfg!(target_os = "linux") {
-        // The file itself, by whatever name it was reached. SQLite's own locks are of another kind here.
-        store
-    } else {
-        let mut name = path.canonicalize().map_err(open)?.into_os_string();
-        name.push(".lock");
-        private(OpenOptions::new().create(true).append(true)).open(PathBuf::from(name)).map_err(open)?
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
-        Err(TryLockError::Error(cause)) => Err(open(cause)),
-    }
-}
 
-fn private(options: &mut OpenOptions) -> &OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
-}
+    /// The deliveries that the next step of bulk work is to change.
+    pub async fn find_deliveries(&self, job: &Job, after: i64) -> Result<Found<i64>> {
+        let (selection, id) = (job.selection.clone(), job.id);
+        self.0.questions.run(move |c| read::find_deliveries(c, &selection, after, id)).await
+    }
 
-/// A connection with the settings that durability rests on.
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    connection.execute_batch(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;",
-    )?;
-    connection.set_prepared_statement_cache_capacity(32);
-    Ok(connection)
+    /// The events that the next step of a replay is to deliver again.
+    pub async fn find_events(&self, job: &Job, after: i64) -> Result<Found<Replayable>> {
+        let (selection, id) = (job.selection.clone(), job.id);
+        self.0.questions.run(move |c| read::find_events(c, &selection, after, id)).await
+    }
 }

@@ -10,7 +10,14 @@ use crate::model::{Delivery, DeliveryId, Event, EventType, FailReason, Millis, S
 pub(super) const EVENT: &str = "e.id, e.source, e.type, e.title, e.body, e.url, e.project, e.subject, e.occurred_at, e.received_at, e.data, e.payload";
 /// The columns that [`delivery`] reads, from `d` and `e`.
 pub(super) const DELIVERY: &str =
-    "d.id, e.id, e.type, d.channel, d.state, d.reason, d.attempts, d.step, d.due_at, d.created_at, d.updated_at";
+    "d.id, e.id, e.type, d.channel, d.state, d.reason, d.attempts, d.step, d.due_at, d.created_at, d.updated_at, d.since";
+/// How many columns [`DELIVERY`] has.
+pub(super) const DELIVERY_COLUMNS: usize = 12;
+
+/// The `due_at` of what goes before all others: somebody wants it tried again now.
+pub(super) const FIRST: i64 = 0;
+/// The `due_at` of what waits for an earlier delivery of its sequence.
+pub(super) const NEVER: i64 = i64::MAX;
 
 pub(super) fn state_code(state: State) -> i64 {
     match state {
@@ -44,6 +51,9 @@ fn damaged(column: usize, what: impl std::fmt::Display) -> rusqlite::Error {
 pub(super) fn delivery(row: &Row<'_>, at: usize) -> rusqlite::Result<Delivery> {
     let code: i64 = row.get(at + 4)?;
     let reason: Option<String> = row.get(at + 5)?;
+    let due_at: i64 = row.get(at + 8)?;
+    let created_at = row.get(at + 9)?;
+    let since = to_millis(row.get::<_, Option<i64>>(at + 11)?.unwrap_or(created_at));
     Ok(Delivery {
         id: DeliveryId::from_bytes(row.get(at)?),
         event: row.get(at + 1)?,
@@ -53,8 +63,9 @@ pub(super) fn delivery(row: &Row<'_>, at: usize) -> rusqlite::Result<Delivery> {
         reason: reason.as_deref().and_then(FailReason::from_name),
         attempts: row.get(at + 6)?,
         step: row.get(at + 7)?,
-        due_at: to_millis(row.get(at + 8)?),
-        created_at: to_millis(row.get(at + 9)?),
+        due_at: (due_at != NEVER).then(|| to_millis(due_at).max(since)),
+        since,
+        created_at: to_millis(created_at),
         updated_at: to_millis(row.get(at + 10)?),
     })
 }

@@ -10,7 +10,10 @@ use super::StoreError;
 const APPLICATION_ID: i64 = 0x4852_4C44;
 
 /// One step a version; a released step is never changed.
-const STEPS: [&str; 1] = [include_str!("schema_1.sql")];
+const STEPS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+
+/// `auto_vacuum`: freed pages are given back when they are asked for.
+const INCREMENTAL: i64 = 2;
 
 /// Whether the file is ours to use; nothing is written to one that is not.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
@@ -32,6 +35,18 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreErr
     if found > known {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
+    is_whole(&number, path)
+}
+
+/// A file that is shorter than it says was cut; what is in the log beside it may make up for that.
+fn is_whole(number: &impl Fn(&str) -> Result<i64, StoreError>, path: &Path) -> Result<(), StoreError> {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let says = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
+    if length(Path::new(&log)) == 0 && length(path) < u64::try_from(says).unwrap_or_default() {
+        return Err(StoreError::Damaged("the file is shorter than it says".to_owned()));
+    }
     Ok(())
 }
 
@@ -42,6 +57,14 @@ fn known() -> i64 {
 /// Brings the file to the newest schema.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == 0 {
+        // Takes effect only while the file is empty, and before it has a write-ahead log.
+        connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    }
+    connection.execute_batch("PRAGMA journal_mode=WAL")?;
+    if (1..known()).contains(&version) {
+        tracing::info!(from = version, to = known(), "bringing the store to the newest schema");
+    }
     for (step, number) in STEPS.iter().zip(1..).filter(|(_, number)| *number > version) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
@@ -49,5 +72,41 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
     }
+    give_back(connection)?;
+    complete(connection)
+}
+
+/// Stores of the first version keep the space of what is deleted; rebuilt once, they give it back.
+fn give_back(connection: &Connection) -> Result<(), StoreError> {
+    let vacuum: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
+    if vacuum == INCREMENTAL {
+        return Ok(());
+    }
+    tracing::info!("rebuilding the store once, so that it can give space back");
+    // Only outside of the write-ahead log, and with the file for itself.
+    connection.execute_batch("PRAGMA journal_mode=DELETE")?;
+    connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    if let Err(error) = connection.execute_batch("VACUUM") {
+        tracing::warn!(%error, "the store can't be rebuilt: it works, but does not give space back");
+    }
+    connection.execute_batch("PRAGMA journal_mode=WAL")?;
     Ok(())
+}
+
+/// Whether every table and index is there.
+fn complete(connection: &Connection) -> Result<(), StoreError> {
+    let fresh = Connection::open_in_memory()?;
+    for step in STEPS {
+        fresh.execute_batch(step)?;
+    }
+    let names = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
+        let mut statement = connection.prepare("SELECT type || ' ' || name FROM sqlite_schema ORDER BY 1")?;
+        let names = statement.query_map([], |row| row.get(0))?;
+        names.collect()
+    };
+    let found = names(connection)?;
+    match names(&fresh)?.into_iter().find(|name| !found.contains(name)) {
+        Some(missing) => Err(StoreError::Damaged(format!("the {missing} is missing"))),
+        None => Ok(()),
+    }
 }

@@ -1,40 +1,67 @@
 //! The one thread that writes. What has gathered while it was busy goes into one transaction, so that a busy host pays for
 //! one sync a batch and not one an event; a quiet one waits for nobody.
 
-use std::{sync::Arc, thread};
+use std::{sync::Arc, thread, time::Duration};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, select};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::{
     StoreError,
-    write::{self, Accepted, NewEvent, Settlement},
+    tally::Transaction,
+    trouble::Trouble,
+    write::{self, Accepted, Acted, NewDelivery, NewEvent, Pruned, Settlement, Step},
 };
+use crate::model::{Action, ChannelState, DeliveryId, Job, Millis};
 
 /// Operations in one commit: bounds the time that the first of them waits.
 const BATCH: usize = 512;
+/// How often a store that can't be written is tried.
+const PROBE: Duration = Duration::from_secs(1);
 
 pub(super) enum Op {
     Accept(Vec<NewEvent>),
     Settle(Arc<Settlement>),
-    Enable(String),
+    Hop(i64, String),
+    Channel(String, ChannelState),
+    Act(Action, DeliveryId, Millis),
+    Replay(i64, Vec<NewDelivery>, Millis),
+    Begin(Job),
+    Step(Step),
+    Prune { before: Millis, rest: Millis },
+    GiveBack { pages: u32 },
 }
 
 pub(super) enum Answer {
     Accepted(Vec<Accepted>),
+    Acted(Acted),
+    Pruned(Pruned),
+    Told(bool),
     Done,
 }
 
 impl Op {
-    fn apply(&self, connection: &Connection) -> Result<Answer> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Answer> {
         match self {
             Self::Accept(events) => {
-                events.iter().map(|event| write::accept(connection, event)).collect::<Result<_>>().map(Answer::Accepted)
+                let accepted = events.iter().map(|event| write::accept(transaction, event));
+                return accepted.collect::<Result<_>>().map(Answer::Accepted);
             }
-            Self::Settle(settlement) => write::settle(connection, settlement).map(|()| Answer::Done),
-            Self::Enable(channel) => write::enable(connection, channel).map(|()| Answer::Done),
+            Self::Settle(settlement) => return write::settle(transaction, settlement).map(Answer::Told),
+            Self::Hop(seq, record) => write::hop(transaction, *seq, record)?,
+            Self::Channel(name, state) => write::channel(transaction, name, state)?,
+            Self::Act(action, id, now) => return write::act(transaction, *action, *id, *now).map(Answer::Acted),
+            Self::Replay(event, new, now) => {
+                let made = write::replay(transaction, *event, new, *now)?;
+                return Ok(Answer::Told(made > 0));
+            }
+            Self::Begin(job) => write::begin(transaction, job)?,
+            Self::Step(step) => return write::step(transaction, step).map(Answer::Told),
+            Self::Prune { before, rest } => return write::prune(transaction, *before, *rest).map(Answer::Pruned),
+            Self::GiveBack { pages } => write::give_back(transaction, *pages)?,
         }
+        Ok(Answer::Done)
     }
 }
 
@@ -48,11 +75,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn start(connection: Connection) -> Result<Self> {
+    pub fn start(connection: Connection, trouble: Arc<Trouble>) -> Result<Self> {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || write_all(connection, &receiver))
+            .spawn(move || write_all(connection, &receiver, &trouble))
             .map_err(|_| StoreError::Closed)?;
         Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
@@ -76,8 +103,22 @@ impl Drop for Writer {
     }
 }
 
-fn write_all(mut connection: Connection, receiver: &Receiver<Waiting>) {
-    while let Ok(first) = receiver.recv() {
+fn write_all(mut connection: Connection, receiver: &Receiver<Waiting>, trouble: &Trouble) {
+    let ticks = crossbeam_channel::tick(PROBE);
+    let never = crossbeam_channel::never();
+    loop {
+        let first = select! {
+            recv(receiver) -> first => match first {
+                Ok(first) => first,
+                Err(_) => return,
+            },
+            recv(if trouble.may_pass() { &ticks } else { &never }) -> _ => {
+                if probe(&mut connection).is_ok() {
+                    trouble.over();
+                }
+                continue;
+            }
+        };
         let mut batch = vec![first];
         batch.extend(receiver.try_iter().take(BATCH - 1));
         match commit(&mut connection, batch.iter().map(|(op, _)| op)) {
@@ -91,7 +132,8 @@ fn write_all(mut connection: Connection, receiver: &Receiver<Waiting>) {
             Err(_) => {
                 for (op, reply) in batch {
                     let answer = commit(&mut connection, [&op]);
-                    let _ = reply.send(answer.and_then(|a| a.into_iter().next().ok_or(StoreError::Closed)));
+                    let answer = answer.and_then(|answers| answers.into_iter().next().ok_or(StoreError::Closed));
+                    let _ = reply.send(answer.inspect_err(|error| trouble.note(error)));
                 }
             }
         }
@@ -99,8 +141,20 @@ fn write_all(mut connection: Connection, receiver: &Receiver<Waiting>) {
 }
 
 fn commit<'a>(connection: &mut Connection, ops: impl IntoIterator<Item = &'a Op>) -> Result<Vec<Answer>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let answers = ops.into_iter().map(|op| op.apply(&transaction)).collect::<Result<Vec<_>>>()?;
-    transaction.commit()?;
+    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut transaction = Transaction::new(&begun);
+    let answers = ops.into_iter().map(|op| op.apply(&mut transaction)).collect::<Result<Vec<_>>>()?;
+    transaction.finish()?;
+    begun.commit()?;
     Ok(answers)
+}
+
+/// Writes more than fits between the lines, and takes it away again.
+fn probe(connection: &mut Connection) -> Result<()> {
+    for statement in ["INSERT INTO probe (bytes) VALUES (zeroblob(262144))", "DELETE FROM probe"] {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute(statement, [])?;
+        transaction.commit()?;
+    }
+    Ok(())
 }

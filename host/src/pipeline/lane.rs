@@ -1,0 +1,206 @@
+//! What others know of a channel's lane, and what they do to it: wake, pause, disable, enable.
+
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use tokio::sync::Notify;
+
+use crate::model::{Breaker, Change, ChannelState, Disabled, Health, Millis, Sign};
+
+const DISABLED: &str = "it is disabled; `herald channels enable` lets it deliver again";
+
+/// A channel's lane, as others see it.
+pub(super) struct Lane {
+    pub name: String,
+    pub notify: Notify,
+    /// The store may know of more that is due.
+    pub stale: AtomicBool,
+    /// What has been read ahead may have been changed by somebody.
+    pub changed: AtomicBool,
+    /// Attempts under way.
+    active: AtomicUsize,
+    /// Held for moments only.
+    state: Mutex<LaneState>,
+}
+
+#[derive(Default)]
+struct LaneState {
+    channel: ChannelState,
+    /// Why nothing can be begun: no adapter, say.
+    rests: Option<String>,
+}
+
+/// Whether something may be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// As much as there is room for.
+    Open,
+    /// One delivery, to see how the receiver fares.
+    Probe,
+    /// Nothing before.
+    Until(Millis),
+}
+
+/// What an attempt tells of its channel.
+pub(super) struct Told<'a> {
+    pub sign: Sign,
+    pub began: Millis,
+    pub now: Millis,
+    /// The service asked for quiet until then.
+    pub quiet_until: Option<Millis>,
+    /// The service will take nothing more: what it said.
+    pub disable: Option<&'a str>,
+    /// Why the attempt did not succeed.
+    pub reason: &'a str,
+}
+
+impl Lane {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            notify: Notify::new(),
+            stale: AtomicBool::new(true),
+            changed: AtomicBool::new(false),
+            active: AtomicUsize::new(0),
+            state: Mutex::default(),
+        }
+    }
+
+    /// There may be something to do.
+    pub fn wake(&self) {
+        self.stale.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// Somebody has changed what is due.
+    pub fn refresh(&self) {
+        self.changed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Attempts under way: those whose outcome is known and only waits to be written down are not among them.
+    pub fn active(&self) -> usize {
+        self.active.load(Ordering::Acquire)
+    }
+
+    /// Why nothing can be begun, until somebody does something about it.
+    pub fn rests(&self) -> Option<String> {
+        let state = self.state();
+        // Known at once, before the lane itself has seen it.
+        if state.channel.disabled.is_some() { Some(DISABLED.to_owned()) } else { state.rests.clone() }
+    }
+
+    pub fn set_rests(&self, why: Option<&str>) {
+        self.state().rests = why.map(str::to_owned);
+    }
+
+    /// What is remembered of the channel.
+    pub fn channel(&self) -> ChannelState {
+        self.state().channel.clone()
+    }
+
+    /// Takes over what the store remembers, unless something newer is known.
+    pub fn remember(&self, channel: ChannelState) {
+        let mut state = self.state();
+        if channel.version > state.channel.version {
+            state.channel = channel;
+        }
+    }
+
+    pub fn gate(&self, now: Millis) -> Gate {
+        let state = self.state();
+        let quiet = state.channel.paused_until;
+        match &state.channel.health.tripped {
+            _ if quiet > now => Gate::Until(quiet),
+            Some(tripped) if tripped.until > now => Gate::Until(tripped.until),
+            Some(_) => Gate::Probe,
+            None => Gate::Open,
+        }
+    }
+
+    /// Notes what an attempt tells. What has changed, and the channel's state when it is worth writing down.
+    pub fn note(&self, told: &Told<'_>, breaker: &Breaker) -> (Option<Change>, Option<ChannelState>) {
+        let mut state = self.state();
+        let channel = &mut state.channel;
+        if channel.disabled.is_some() {
+            return (None, None);
+        }
+        let mut before = channel.clone();
+        let since = channel.health.failing_since;
+        let mut change = channel.health.note(told.sign, told.began, told.now, breaker);
+        channel.paused_until = channel.paused_until.max(told.quiet_until.unwrap_or_default());
+        let given_up = || {
+            let since = since.and_then(|at| jiff::Timestamp::from_millisecond(i64::try_from(at).ok()?).ok());
+            let since = since.map_or_else(String::new, |since| format!(" since {since}"));
+            format!("it has failed{since}; the last time: {}", told.reason)
+        };
+        let disable = told.disable.map(str::to_owned).or_else(|| (change == Some(Change::GivenUp)).then(given_up));
+        if let Some(reason) = disable {
+            channel.disabled = Some(Disabled { at: told.now, reason });
+            channel.health = Health::disabled();
+            change = Some(Change::GivenUp);
+        }
+        before.health.failures = channel.health.failures;
+        let differs = before != *channel;
+        channel.version += u64::from(differs);
+        (change, differs.then(|| channel.clone()))
+    }
+
+    /// Somebody disables the channel; none when it is so already.
+    pub fn disable(&self, now: Millis, reason: &str) -> Option<ChannelState> {
+        let mut state = self.state();
+        let channel = &mut state.channel;
+        if channel.disabled.is_some() {
+            return None;
+        }
+        channel.disabled = Some(Disabled { at: now, reason: reason.to_owned() });
+        channel.health = Health::disabled();
+        channel.version += 1;
+        Some(channel.clone())
+    }
+
+    /// Somebody lets the channel deliver again: neither a pause nor a breaker holds it up.
+    pub fn enable(&self, now: Millis) -> ChannelState {
+        let mut state = self.state();
+        let channel = &mut state.channel;
+        channel.disabled = None;
+        channel.paused_until = 0;
+        channel.health.urge(now);
+        channel.version += 1;
+        channel.clone()
+    }
+
+    /// Somebody wants an attempt now: the breaker lets one through. A service that asked for quiet gets it all the same.
+    pub fn urge(&self, now: Millis) {
+        self.state().channel.health.urge(now);
+    }
+
+    fn state(&self) -> MutexGuard<'_, LaneState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The room that an attempt takes up.
+pub(super) struct Slot(std::sync::Arc<Lane>);
+
+impl Slot {
+    pub fn take(lane: &std::sync::Arc<Lane>) -> Self {
+        lane.active.fetch_add(1, Ordering::AcqRel);
+        Self(lane.clone())
+    }
+
+    /// Gives the room back before the task has ended.
+    pub fn leave(self) {
+        let lane = self.0.clone();
+        drop(self);
+        lane.notify.notify_one();
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::AcqRel);
+    }
+}

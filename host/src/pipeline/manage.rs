@@ -1,0 +1,103 @@
+//! What people do while the host runs: enable and disable channels, retry and cancel deliveries, replay events.
+
+use super::Pipeline;
+use crate::{
+    model::{Action, Change, DeliveryId},
+    pipeline::news::{self, News},
+    store::{Acted, StoreError},
+};
+
+/// What came of a replay.
+#[derive(Debug)]
+pub enum Replayed {
+    /// The new deliveries.
+    Done(Vec<DeliveryId>),
+    /// There is no such event.
+    NoEvent,
+    /// There are several of that id, from these sources.
+    Several(Vec<String>),
+    /// There is no such channel.
+    NoChannel(String),
+    /// No route leads it anywhere.
+    NoRoute,
+}
+
+impl Pipeline {
+    /// Lets a channel that was disabled deliver again; false when there is no such channel.
+    pub async fn enable(&self, channel: &str) -> Result<bool, StoreError> {
+        let Some(lane) = self.0.lane(channel) else {
+            return Ok(false);
+        };
+        let state = lane.enable(self.0.clock.now());
+        self.0.store.set_channel(channel.to_owned(), state).await?;
+        lane.refresh();
+        Ok(true)
+    }
+
+    /// Stops a channel's deliveries until somebody enables it; false when there is no such channel.
+    pub async fn disable(&self, channel: &str, reason: &str) -> Result<bool, StoreError> {
+        let Some(lane) = self.0.lane(channel) else {
+            return Ok(false);
+        };
+        let now = self.0.clock.now();
+        if let Some(state) = lane.disable(now, reason) {
+            let news = News { channel, change: Change::GivenUp, state: &state, reason, now };
+            let news = news::of(&self.plan(), &news);
+            self.0.store.set_channel(channel.to_owned(), state).await?;
+            self.store_and_wake(news.into_iter().collect()).await?;
+            lane.wake();
+        }
+        Ok(true)
+    }
+
+    /// Makes a delivery due again, before all others of its channel; or stops it.
+    pub async fn act(&self, action: Action, id: DeliveryId) -> Result<Acted, StoreError> {
+        let now = self.0.clock.now();
+        let acted = self.0.store.act(action, id, now).await?;
+        if let Acted::Done(channel) = &acted
+            && let Some(lane) = self.0.lane(channel)
+        {
+            if action == Action::Retry {
+                lane.urge(now);
+            }
+            lane.refresh();
+        }
+        Ok(acted)
+    }
+
+    /// Delivers an event again, where the routes lead it now or on the one channel.
+    pub async fn replay(
+        &self,
+        event: &str,
+        source: Option<&str>,
+        channel: Option<&str>,
+    ) -> Result<Replayed, StoreError> {
+        let mut found = self.0.store.events(event.to_owned()).await?;
+        if let Some(source) = source {
+            found.retain(|(_, event)| event.source == source);
+        }
+        let (seq, event) = match found.as_slice() {
+            [] => return Ok(Replayed::NoEvent),
+            [one] => one,
+            several => {
+                return Ok(Replayed::Several(several.iter().map(|(_, event)| event.source.clone()).collect()));
+            }
+        };
+        let plan = self.plan();
+        if let Some(channel) = channel.filter(|channel| !plan.channels.contains_key(*channel)) {
+            return Ok(Replayed::NoChannel(channel.to_owned()));
+        }
+        let channels = channel.map_or_else(|| plan.channels_of(event), |channel| std::iter::once(channel).collect());
+        let now = self.0.clock.now();
+        let new: Vec<_> = channels.into_iter().filter_map(|channel| plan.delivery(channel, event, now)).collect();
+        if new.is_empty() {
+            return Ok(Replayed::NoRoute);
+        }
+        let (ids, names): (Vec<_>, Vec<_>) = new.iter().map(|new| (new.id, new.channel.clone())).unzip();
+        if !self.0.store.replay(*seq, new, now).await? {
+            return Ok(Replayed::NoEvent);
+        }
+        names.iter().for_each(|name| self.0.wake(name));
+        Ok(Replayed::Done(ids))
+    }
+}

@@ -1,0 +1,111 @@
+//! From the end of an attempt to what is written down: the account, what becomes of the delivery and of the channel, and
+//! what others are told.
+
+use std::time::Duration;
+
+use super::{
+    deliver::{End, Work},
+    lane::{Lane, Told},
+    news::{self, News},
+};
+use crate::model::{Attempt, Blame, Change, FailReason, Millis, Outcome, Sign, Wait, millis};
+use crate::store::{HopAfter, Next, Settlement};
+
+impl Work<'_> {
+    /// The account of the attempt, and where it leaves the delivery.
+    pub fn settle(self, end: End, duration_us: u64, lane: &Lane) -> Settlement {
+        let now = self.inner.clock.now();
+        let channel = &self.served.channel;
+        let delivered = matches!(end, End::Delivered { .. });
+        let sign = Sign::of(delivered, self.exchanges.last());
+        let asked = match &end {
+            End::Retry { after_ms, .. } => channel.policy.asked(after_ms.map(Duration::from_millis)),
+            _ => None,
+        };
+        let next = self.next(&end, asked, now);
+        let (blame, reason) = account(&end, channel.policy.max_age);
+        // What an adapter or a service says may hold what it was sent.
+        let reason = reason.map(|reason| self.served.secrets.redact(&reason).into_owned());
+        let disable = matches!(end, End::Disable(_)).then(|| reason.clone().unwrap_or_default());
+        let told = Told {
+            sign,
+            began: self.started_at,
+            now,
+            quiet_until: asked.map(|asked| now.saturating_add(millis(asked))),
+            disable: disable.as_deref(),
+            reason: reason.as_deref().unwrap_or_default(),
+        };
+        let (change, state) = lane.note(&told, &channel.breaker);
+        let plan = self.inner.plan.load();
+        let delivery = &self.due.delivery;
+        let failed = |why| news::delivery_failed(&plan, &self.due.event, delivery, why, reason.as_deref(), now);
+        let thread = match &end {
+            End::Delivered { reference } => self.due.event.subject.clone().zip(reference.clone()),
+            _ => None,
+        };
+        Settlement {
+            seq: self.due.seq,
+            now,
+            hop: if self.hops == 0 || matches!(next, Next::Again { .. }) { HopAfter::None } else { HopAfter::Gone },
+            thread: thread.map(|(subject, reference)| (channel.name.clone(), subject, reference)),
+            news: change
+                .and_then(|change| {
+                    news::of(&plan, &News { channel: &channel.name, change, state: &lane.channel(), reason: told.reason, now })
+                })
+                .into_iter()
+                .collect(),
+            failure: match next {
+                Next::Failed(why) => failed(why),
+                _ => None,
+            },
+            fallback: match (&channel.fallback, next) {
+                (Some(fallback), Next::Failed(FailReason::Exhausted)) => plan.delivery(fallback, &self.due.event, now),
+                _ => None,
+            },
+            channel: state.map(|state| (channel.name.clone(), state)),
+            attempt: Attempt {
+                number: self.number(),
+                started_at: self.started_at,
+                duration_us,
+                outcome: Outcome::from(&end),
+                reason: if disable.is_some() { reason.map(|reason| format!("the channel is disabled: {reason}")) } else { reason },
+                blame,
+                adapter: Some(self.served.adapter.id.clone()),
+                exchanges: self.exchanges,
+            },
+            next,
+        }
+    }
+
+    fn next(&self, end: &End, asked: Option<Duration>, now: Millis) -> Next {
+        let step = self.due.delivery.step;
+        match end {
+            End::Delivered { .. } => Next::Delivered,
+            End::Retry { .. } => {
+                match self.served.channel.policy.wait(step, self.age(now), asked, rand::random()) {
+                    None => Next::Failed(FailReason::Exhausted),
+                    Some(Wait { delay, step }) => Next::Again { at: now.saturating_add(millis(delay)), step },
+                }
+            }
+            // Due at once when somebody enables the channel.
+            End::Disable(_) => Next::Again { at: now, step },
+            End::Rejected(_) => Next::Failed(FailReason::Rejected),
+            End::TooOld => Next::Failed(FailReason::Exhausted),
+            End::Failed { reason, .. } => Next::Failed(*reason),
+        }
+    }
+}
+
+/// Whose fault it is, and why.
+fn account(end: &End, max_age: Option<Duration>) -> (Option<Blame>, Option<String>) {
+    match end {
+        End::Delivered { .. } => (None, None),
+        End::Retry { reason, blame, .. } => (Some(*blame), Some(reason.clone())),
+        End::Rejected(reason) | End::Disable(reason) => (Some(Blame::Receiver), Some(reason.clone())),
+        End::TooOld => {
+            let most = humantime::format_duration(max_age.unwrap_or_default());
+            (Some(Blame::Settings), Some(format!("it is older than the channel's `max_age` of {most}: nothing was sent")))
+        }
+        End::Failed { blame, message, .. } => (Some(*blame), Some(message.clone())),
+    }
+}

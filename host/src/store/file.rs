@@ -1,0 +1,54 @@
+//! The store's file: made private, held against other hosts, opened with the settings that durability rests on.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// Makes the file where there is none, private, as events are nobody else's business; and holds it against other hosts.
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    let open = |cause| StoreError::Open { path: path.to_owned(), cause: Arc::new(cause) };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(open)?;
+    }
+    // Opening a named pipe would wait for its other end.
+    if path.exists() && !path.is_file() {
+        let cause = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
+        return Err(open(cause));
+    }
+    let store = private(OpenOptions::new().create(true).append(true)).open(path).map_err(open)?;
+    let file = if cfg!(target_os = "linux") {
+        // The file itself, by whatever name it was reached. SQLite's own locks are of another kind here.
+        store
+    } else {
+        let mut name = path.canonicalize().map_err(open)?.into_os_string();
+        name.push(".lock");
+        private(OpenOptions::new().create(true).append(true)).open(PathBuf::from(name)).map_err(open)?
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
+        Err(TryLockError::Error(cause)) => Err(open(cause)),
+    }
+}
+
+fn private(options: &mut OpenOptions) -> &OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+/// A connection with the settings that durability rests on.
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    // The schema's migration turns the write-ahead log on; that stands in the file.
+    connection.execute_batch("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}

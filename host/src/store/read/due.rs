@@ -1,0 +1,84 @@
+//! What a channel has to do, in windows that are bounded in number and in bytes.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use super::Result;
+use crate::{
+    model::{Delivery, DeliveryId, Event, Millis},
+    store::rows::{self, DELIVERY, DELIVERY_COLUMNS, EVENT, NEVER, to_i64, to_millis},
+};
+
+/// Events in one window, in bytes, beyond the first: an event may be a mebibyte long.
+const BYTES: usize = 1 << 20;
+
+/// A delivery that is due, with all that an attempt needs.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// The delivery's row.
+    pub seq: i64,
+    /// The delivery.
+    pub delivery: Delivery,
+    /// Its event.
+    pub event: Arc<Event>,
+    /// What the last delivered event of the same subject left on this channel.
+    pub reference: Option<String>,
+    /// The request that the attempt goes on with, as it was kept.
+    pub hop: Option<String>,
+}
+
+/// A bounded view of what a channel has to do.
+#[derive(Debug, Default)]
+pub struct Window {
+    /// Due now.
+    pub due: Vec<Due>,
+    /// When the next one after these is due; in the past when the limit cut the list.
+    pub next_due: Option<Millis>,
+}
+
+pub(in crate::store) fn due(
+    connection: &Connection,
+    channel: &str,
+    now: Millis,
+    in_hand: &[DeliveryId],
+    limit: usize,
+) -> Result<Window> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT d.seq, t.reference, h.record, {DELIVERY}, {EVENT} FROM deliveries d JOIN events e ON e.seq = d.event
+         LEFT JOIN threads t ON t.channel = d.channel AND t.subject = e.subject
+         LEFT JOIN hops h ON h.delivery = d.seq
+         WHERE d.channel = ?1 AND d.state = 0 AND d.due_at <= ?2 ORDER BY d.due_at, d.seq"
+    ))?;
+    let mut rows = statement.query(params![channel, to_i64(now)])?;
+    let (mut due, mut bytes, mut cut) = (Vec::new(), 0, false);
+    while let Some(row) = rows.next()? {
+        if due.len() == limit || bytes > BYTES {
+            cut = true;
+            break;
+        }
+        let delivery = rows::delivery(row, 3)?;
+        if in_hand.contains(&delivery.id) {
+            continue;
+        }
+        let event = rows::event(row, 3 + DELIVERY_COLUMNS)?;
+        bytes += event.payload.len() + event.data.get().len() + event.body.len();
+        due.push(Due {
+            seq: row.get(0)?,
+            reference: row.get(1)?,
+            hop: row.get(2)?,
+            delivery,
+            event: Arc::new(event),
+        });
+    }
+    let next_due = if cut {
+        Some(now)
+    } else {
+        connection
+            .prepare_cached("SELECT min(due_at) FROM deliveries WHERE channel = ?1 AND state = 0 AND due_at > ?2")?
+            .query_row(params![channel, to_i64(now)], |row| row.get::<_, Option<i64>>(0))?
+            .filter(|at| *at != NEVER)
+            .map(to_millis)
+    };
+    Ok(Window { due, next_due })
+}

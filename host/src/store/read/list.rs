@@ -1,0 +1,168 @@
+//! Lists of deliveries, and everything about one.
+
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use serde::Serialize;
+
+use super::Result;
+use crate::{
+    model::{Attempt, AttemptSummary, Delivery, DeliveryId, Event, Selection},
+    store::{
+        StoreError,
+        rows::{self, DELIVERY, DELIVERY_COLUMNS, EVENT, state_code, to_i64},
+    },
+};
+
+/// Which deliveries to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// What must hold of them and their events.
+    pub selection: Selection,
+    /// Of the event with this id.
+    pub event: Option<String>,
+    /// Older than this one: the last of the page before.
+    pub before: Option<DeliveryId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A delivery in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    /// The delivery.
+    #[serde(flatten)]
+    pub delivery: Delivery,
+    /// Its last attempt, without headers and bodies.
+    pub last_attempt: Option<AttemptSummary>,
+}
+
+/// Conditions with their values.
+#[derive(Default)]
+pub(super) struct Conditions {
+    sql: String,
+    values: Vec<Box<dyn ToSql>>,
+}
+
+impl Conditions {
+    /// `?` stands for the value.
+    pub fn and(&mut self, condition: &str, value: impl ToSql + 'static) {
+        self.values.push(Box::new(value));
+        self.sql.push_str(" AND ");
+        self.sql.push_str(&condition.replace('?', &format!("?{}", self.values.len())));
+    }
+
+    /// Of the events, in `e`.
+    pub fn events(&mut self, selection: &Selection) {
+        if let Some(kind) = &selection.kind {
+            self.and("e.type GLOB ?", glob(kind));
+        }
+        if let Some(project) = &selection.project {
+            self.and("e.project = ?", project.clone());
+        }
+    }
+
+    /// Of the deliveries, in `d`, and their events, in `e`.
+    pub fn deliveries(&mut self, selection: &Selection) {
+        if let Some(channel) = &selection.channel {
+            self.and("d.channel = ?", channel.clone());
+        }
+        match selection.state.map(state_code) {
+            // As it stands in the index over these.
+            Some(2) => self.sql.push_str(" AND d.state = 2"),
+            Some(code) => self.and("d.state = ?", code),
+            None => {}
+        }
+        if let Some(reason) = selection.reason {
+            self.and("d.reason = ?", reason.as_str());
+        }
+        if let Some(since) = selection.since {
+            self.and("d.created_at >= ?", to_i64(since));
+        }
+        if let Some(until) = selection.until {
+            self.and("d.created_at < ?", to_i64(until));
+        }
+        self.events(selection);
+    }
+
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    pub fn values(&self) -> impl rusqlite::Params + '_ {
+        rusqlite::params_from_iter(&self.values)
+    }
+}
+
+/// Only `*` is special in a type, as in a route.
+fn glob(kind: &str) -> String {
+    kind.replace('[', "[[]").replace('?', "[?]")
+}
+
+pub(in crate::store) fn page(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
+    let mut conditions = Conditions::default();
+    conditions.deliveries(&filter.selection);
+    if let Some(event) = &filter.event {
+        conditions.and("e.id = ?", event.clone());
+    }
+    if let Some(before) = filter.before {
+        conditions.and("d.seq < (SELECT seq FROM deliveries WHERE id = ?)", before.to_bytes());
+    }
+    conditions.and("1 ORDER BY d.seq DESC LIMIT ?", filter.limit);
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT a.record, {DELIVERY} FROM deliveries d JOIN events e ON e.seq = d.event
+         LEFT JOIN attempts a ON a.delivery = d.seq AND a.number = d.attempts WHERE 1{}",
+        conditions.sql()
+    ))?;
+    let rows = statement
+        .query_map(conditions.values(), |row| Ok((row.get::<_, Option<String>>(0)?, rows::delivery(row, 1)?)))?;
+    rows.map(|row| {
+        let (record, delivery) = row?;
+        let last_attempt = match record {
+            Some(record) => Some(attempt(&record, delivery.id)?.summary()),
+            None => None,
+        };
+        Ok(Listed { delivery, last_attempt })
+    })
+    .collect()
+}
+
+fn attempt(record: &str, delivery: DeliveryId) -> Result<Attempt> {
+    serde_json::from_str(record).map_err(|error| StoreError::Damaged(format!("an attempt of {delivery}: {error}")))
+}
+
+/// Everything about one delivery.
+#[derive(Debug, Clone, Serialize)]
+pub struct Detail {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// What it is a delivery of.
+    pub event: Event,
+    /// What has been tried, the first first.
+    pub attempts: Vec<Attempt>,
+}
+
+pub(in crate::store) fn delivery(connection: &Connection, id: DeliveryId) -> Result<Option<Detail>> {
+    let found = connection
+        .prepare_cached(&format!(
+            "SELECT d.seq, {DELIVERY}, {EVENT} FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.id = ?1"
+        ))?
+        .query_row([id.to_bytes()], |row| {
+            Ok((row.get::<_, i64>(0)?, rows::delivery(row, 1)?, rows::event(row, 1 + DELIVERY_COLUMNS)?))
+        })
+        .optional()?;
+    let Some((seq, delivery, event)) = found else {
+        return Ok(None);
+    };
+    let mut statement = connection.prepare_cached("SELECT record FROM attempts WHERE delivery = ?1 ORDER BY number")?;
+    let mut attempts = Vec::new();
+    for record in statement.query_map([seq], |row| row.get::<_, String>(0))? {
+        attempts.push(attempt(&record?, id)?);
+    }
+    Ok(Some(Detail { delivery, event, attempts }))
+}
+
+/// The events of that id: one a source.
+pub(in crate::store) fn events(connection: &Connection, id: &str) -> Result<Vec<(i64, Event)>> {
+    let mut statement = connection.prepare_cached(&format!("SELECT e.seq, {EVENT} FROM events e WHERE e.id = ?1"))?;
+    let rows = statement.query_map(params![id], |row| Ok((row.get(0)?, rows::event(row, 1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

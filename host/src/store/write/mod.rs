@@ -1,0 +1,142 @@
+//! What the writer does within a transaction.
+
+mod bulk;
+mod prune;
+mod settle;
+
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+
+use super::{
+    StoreError,
+    rows::{NEVER, to_i64},
+    tally::Transaction,
+};
+use crate::model::{ChannelState, DeliveryId, Event, Millis, State};
+
+pub(super) use bulk::{act, begin, replay, step};
+pub use bulk::{Acted, Step, Work};
+pub(super) use prune::{give_back, prune};
+pub use prune::Pruned;
+pub(super) use settle::{hop, settle};
+pub use settle::{HopAfter, Next, Settlement};
+
+/// An event on its way in.
+pub struct NewEvent {
+    /// What happened.
+    pub event: Event,
+    /// Its deliveries, pending.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// A delivery to be made.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// A new id.
+    pub id: DeliveryId,
+    /// The channel's name.
+    pub channel: String,
+    /// On an ordered channel, the subject: it waits for the earlier ones.
+    pub sequence: Option<String>,
+}
+
+/// What the application is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Accepted {
+    /// The event's id.
+    pub id: String,
+    /// How many deliveries it has.
+    pub deliveries: u32,
+    /// The id was there before; nothing is delivered again.
+    pub duplicate: bool,
+}
+
+pub(super) fn accept(transaction: &mut Transaction<'_>, new: &NewEvent) -> Result<Accepted, StoreError> {
+    let NewEvent { event, deliveries } = new;
+    let connection = transaction.connection;
+    let count = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO events (id, source, type, title, body, url, project, subject, occurred_at, received_at, data, payload, deliveries)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id, source) DO NOTHING",
+        )?
+        .execute(params![
+            event.id, event.source, event.kind.as_str(), event.title, event.body, event.url, event.project,
+            event.subject, to_i64(event.occurred_at), to_i64(event.received_at), event.data.get(), &event.payload[..], count,
+        ])?;
+    if inserted == 0 {
+        let deliveries = connection
+            .prepare_cached("SELECT deliveries FROM events WHERE id = ?1 AND source = ?2")?
+            .query_row(params![event.id, event.source], |row| row.get(0))
+            .optional()?;
+        // What the first event of that id was answered.
+        return Ok(Accepted { id: event.id.clone(), deliveries: deliveries.unwrap_or_default(), duplicate: true });
+    }
+    let seq = connection.last_insert_rowid();
+    for delivery in deliveries {
+        add(transaction, seq, delivery, event.received_at)?;
+    }
+    Ok(Accepted { id: event.id.clone(), deliveries: count, duplicate: false })
+}
+
+/// Adds a pending delivery to an event that is there.
+fn add(transaction: &mut Transaction<'_>, event: i64, new: &NewDelivery, now: Millis) -> Result<(), StoreError> {
+    let waits = is_under_way(transaction, &new.channel, new.sequence.as_deref())?;
+    let due_at = if waits { NEVER } else { to_i64(now) };
+    transaction
+        .connection
+        .prepare_cached(
+            "INSERT INTO deliveries (id, event, channel, due_at, created_at, updated_at, sequence)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+        )?
+        .execute(params![new.id.to_bytes(), event, new.channel, due_at, to_i64(now), new.sequence])?;
+    transaction.moved(&new.channel, None, Some(State::Pending));
+    Ok(())
+}
+
+/// Whether a delivery of the sequence is pending already.
+fn is_under_way(transaction: &Transaction<'_>, channel: &str, sequence: Option<&str>) -> Result<bool, StoreError> {
+    let Some(sequence) = sequence else {
+        return Ok(false);
+    };
+    let pending = transaction.connection.prepare_cached(
+        "SELECT 1 FROM deliveries WHERE channel = ?1 AND sequence = ?2 AND sequence IS NOT NULL AND state = 0 LIMIT 1",
+    )?;
+    let mut pending = pending;
+    Ok(pending.exists(params![channel, sequence])?)
+}
+
+/// Makes the next of the sequence due, after the one that was has ended.
+fn release(transaction: &Transaction<'_>, channel: &str, sequence: &str, now: Millis) -> Result<bool, StoreError> {
+    let released = transaction
+        .connection
+        .prepare_cached(
+            "UPDATE deliveries SET due_at = ?3 WHERE due_at = ?4 AND seq =
+             (SELECT seq FROM deliveries WHERE channel = ?1 AND sequence = ?2 AND sequence IS NOT NULL AND state = 0
+              ORDER BY seq LIMIT 1)",
+        )?
+        .execute(params![channel, sequence, to_i64(now), NEVER])?;
+    Ok(released > 0)
+}
+
+/// Remembers what a channel has come to, unless something newer is known.
+pub(super) fn channel(transaction: &Transaction<'_>, name: &str, state: &ChannelState) -> Result<(), StoreError> {
+    let health = serde_json::to_string(&state.health).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    let disabled = state.disabled.as_ref();
+    transaction
+        .connection
+        .prepare_cached(
+            "INSERT INTO channels (name, version, disabled_at, disabled_reason, paused_until, health)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO UPDATE SET version = ?2, disabled_at = ?3,
+             disabled_reason = ?4, paused_until = ?5, health = ?6 WHERE version < ?2",
+        )?
+        .execute(params![
+            name,
+            to_i64(state.version),
+            disabled.map(|disabled| to_i64(disabled.at)),
+            disabled.map(|disabled| &disabled.reason),
+            to_i64(state.paused_until),
+            health,
+        ])?;
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! The end of an attempt: its account, and where it leaves the delivery, the channel and the deliveries after it.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{NewDelivery, NewEvent, accept, add, channel, release};
+use crate::{
+    model::{Attempt, ChannelState, FailReason, Millis, State},
+    store::{
+        StoreError,
+        rows::{NEVER, state, state_code, to_i64},
+        tally::Transaction,
+    },
+};
+
+/// Where an attempt leaves its delivery.
+pub struct Settlement {
+    /// The delivery's row.
+    pub seq: i64,
+    /// The account of the attempt.
+    pub attempt: Attempt,
+    /// What comes next.
+    pub next: Next,
+    /// When it ended.
+    pub now: Millis,
+    /// What becomes of the hop that the adapter asked for.
+    pub hop: HopAfter,
+    /// The receipt's reference: channel, subject, reference.
+    pub thread: Option<(String, String, String)>,
+    /// The channel's state, when it has changed.
+    pub channel: Option<(String, ChannelState)>,
+    /// What others are told of the channel.
+    pub news: Vec<NewEvent>,
+    /// What others are told when the delivery fails by this.
+    pub failure: Option<NewEvent>,
+    /// When the delivery fails by this: another one of its event, unless that has one on that channel already.
+    pub fallback: Option<NewDelivery>,
+}
+
+/// A delivery's new state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Taken.
+    Delivered,
+    /// Another attempt.
+    Again {
+        /// When it is due.
+        at: Millis,
+        /// Delays of the schedule used up by then.
+        step: u32,
+    },
+    /// Given up.
+    Failed(FailReason),
+}
+
+/// What becomes of a hop that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HopAfter {
+    /// There was none.
+    None,
+    /// The attempt is over, and the hop with it.
+    Gone,
+    /// The next attempt begins with it.
+    Kept(String),
+}
+
+impl Next {
+    /// The state.
+    pub fn state(self) -> State {
+        match self {
+            Self::Delivered => State::Delivered,
+            Self::Again { .. } => State::Pending,
+            Self::Failed(_) => State::Failed,
+        }
+    }
+}
+
+/// Keeps the next request of an attempt under way.
+pub(in crate::store) fn hop(transaction: &Transaction<'_>, seq: i64, record: &str) -> Result<(), StoreError> {
+    transaction
+        .connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO hops (delivery, record) SELECT seq, ?2 FROM deliveries WHERE seq = ?1",
+        )?
+        .execute(params![seq, record])?;
+    Ok(())
+}
+
+/// The delivery as it is in the store now, which somebody may have changed since the attempt began.
+struct Found {
+    channel: String,
+    state: State,
+    sequence: Option<String>,
+    waits: bool,
+    event: i64,
+}
+
+/// True when another delivery has become due by it.
+pub(in crate::store) fn settle(transaction: &mut Transaction<'_>, settled: &Settlement) -> Result<bool, StoreError> {
+    if let Some((name, state)) = &settled.channel {
+        channel(transaction, name, state)?;
+    }
+    for event in &settled.news {
+        accept(transaction, event)?;
+    }
+    let Some(found) = find(transaction, settled.seq)? else {
+        // Cancelled, and pruned since.
+        return Ok(false);
+    };
+    note(transaction, settled)?;
+    // What somebody has cancelled meanwhile stays so, unless it was taken all the same.
+    if found.state != State::Pending && settled.next != Next::Delivered {
+        return Ok(false);
+    }
+    update(transaction, settled)?;
+    let next = settled.next.state();
+    transaction.moved(&found.channel, Some(found.state), Some(next));
+    if next == State::Failed {
+        if let Some(event) = &settled.failure {
+            accept(transaction, event)?;
+        }
+        if let Some(new) = &settled.fallback {
+            fall_back(transaction, found.event, new, settled.now)?;
+        }
+    }
+    match &found.sequence {
+        Some(sequence) if next != State::Pending && found.state == State::Pending && !found.waits => {
+            release(transaction, &found.channel, sequence, settled.now)
+        }
+        _ => Ok(false),
+    }
+}
+
+fn find(transaction: &Transaction<'_>, seq: i64) -> Result<Option<Found>, StoreError> {
+    let found = transaction
+        .connection
+        .prepare_cached("SELECT channel, state, sequence, due_at, event FROM deliveries WHERE seq = ?1")?
+        .query_row([seq], |row| {
+            let due_at: i64 = row.get(3)?;
+            Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?, due_at == NEVER, row.get(4)?))
+        })
+        .optional()?;
+    let Some((channel, code, sequence, waits, event)) = found else {
+        return Ok(None);
+    };
+    let state = state(code).ok_or_else(|| StoreError::Damaged("an unknown state".to_owned()))?;
+    Ok(Some(Found { channel, state, sequence, waits, event }))
+}
+
+/// The attempt's account, the hop and the thread.
+fn note(transaction: &Transaction<'_>, settled: &Settlement) -> Result<(), StoreError> {
+    let connection = transaction.connection;
+    let record = serde_json::to_string(&settled.attempt).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO attempts (delivery, number, record) VALUES (?1, ?2, ?3)")?
+        .execute(params![settled.seq, settled.attempt.number, record])?;
+    match &settled.hop {
+        HopAfter::None => {}
+        HopAfter::Gone => {
+            connection.prepare_cached("DELETE FROM hops WHERE delivery = ?1")?.execute([settled.seq])?;
+        }
+        HopAfter::Kept(record) => hop(transaction, settled.seq, record)?,
+    }
+    if let Some((channel, subject, reference)) = &settled.thread {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO threads (channel, subject, reference, at) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![channel, subject, reference, to_i64(settled.now)])?;
+    }
+    Ok(())
+}
+
+fn update(transaction: &Transaction<'_>, settled: &Settlement) -> Result<(), StoreError> {
+    let now = to_i64(settled.now);
+    let (due_at, step, reason) = match settled.next {
+        Next::Delivered => (now, None, None),
+        Next::Again { at, step } => (to_i64(at), Some(step), None),
+        Next::Failed(reason) => (now, None, Some(reason.as_str())),
+    };
+    transaction
+        .connection
+        .prepare_cached(
+            "UPDATE deliveries SET state = ?2, reason = ?3, attempts = ?4, due_at = ?5, updated_at = ?6, step = ifnull(?7, step)
+             WHERE seq = ?1",
+        )?
+        .execute(params![
+            settled.seq,
+            state_code(settled.next.state()),
+            reason,
+            settled.attempt.number,
+            due_at,
+            now,
+            step
+        ])?;
+    Ok(())
+}
+
+fn fall_back(
+    transaction: &mut Transaction<'_>,
+    event: i64,
+    new: &NewDelivery,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let there = transaction
+        .connection
+        .prepare_cached("SELECT 1 FROM deliveries WHERE event = ?1 AND channel = ?2")?
+        .exists(params![event, new.channel])?;
+    if there { Ok(()) } else { add(transaction, event, new, now) }
+}
