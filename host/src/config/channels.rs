@@ -2,20 +2,38 @@
 //!
 //! Must not know adapters: whether a channel's adapter exists and takes its settings is found out elsewhere.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use super::{
     Variable,
-    layers::keep,
-    problems::{Problem, by_likeness, did_you_mean},
-    raw::{Node, Table, Value, check_keys, join},
-    schema::{CONCURRENCY, TIMEOUT},
+    entry::Entry,
+    fallback, pacing,
+    problems::Problem,
+    raw::{Node, Table, check_keys, join},
+    schema::{AGE, CONCURRENCY, Delivery, TIMEOUT},
     settings::{Reader, Settings},
-    value::{Checked, count, duration, name, patterns, text},
+    value::{count, duration, name, optional, patterns, text, truth},
 };
-use crate::model::{Pattern, Route};
+use crate::model::{Pattern, Policy, Rate, Route};
 
-pub(super) const CHANNEL_KEYS: &[&str] = &["name", "adapter", "concurrency", "timeout", "settings"];
+pub(super) const CHANNEL_KEYS: &[&str] = &[
+    "name",
+    "adapter",
+    "concurrency",
+    "timeout",
+    "rate",
+    "burst",
+    "ordered",
+    "schedule",
+    "exponential",
+    "max_age",
+    "fallback",
+    "settings",
+];
 pub(super) const ROUTE_KEYS: &[&str] = &["events", "project", "channel"];
 
 /// An adapter with settings and secrets, under a name.
@@ -31,6 +49,16 @@ pub struct Channel {
     pub concurrency: Option<usize>,
     /// The longest that an exchange may take; none: as `[delivery]` says.
     pub timeout: Option<Duration>,
+    /// How often attempts may begin; none: as often as there is something to send.
+    pub rate: Option<Rate>,
+    /// Deliveries of one subject go out one at a time, in the order of acceptance.
+    pub ordered: bool,
+    /// The wait after the first, second, … attempt that did not succeed; none: as `[delivery]` says.
+    pub schedule: Option<Vec<Duration>>,
+    /// A delivery that is older is not tried again; none: as `[delivery]` says, none within: however old it is.
+    pub max_age: Option<Option<Duration>>,
+    /// The channel that gets what is exhausted here; it exists, and following fallbacks comes to an end.
+    pub fallback: Option<String>,
     /// Where each setting stands, by its JSON pointer; `""` is the settings as a whole.
     pub places: BTreeMap<String, String>,
 }
@@ -47,44 +75,16 @@ impl Channel {
             pointer = pointer.rsplit_once('/')?.0;
         }
     }
-}
 
-/// One table of a list of tables.
-struct Entry<'a> {
-    node: &'a Node,
-    table: &'a Table,
-    /// Its key path: `route[1]`.
-    path: String,
-}
-
-impl<'a> Entry<'a> {
-    fn read<T>(&self, key: &str, parse: impl Fn(&Node) -> Checked<T>, problems: &mut Vec<Problem>) -> Option<T> {
-        keep(parse(self.table.get(key)?), &join(&self.path, key), problems)
-    }
-
-    fn demand<T>(&self, key: &str, parse: impl Fn(&Node) -> Checked<T>, problems: &mut Vec<Problem>) -> Option<T> {
-        if !self.table.contains_key(key) {
-            let problem = self.node.problem(join(&self.path, key), "is missing");
-            problems.push(problem.hint(format!("add `{key} = \"…\"`")));
+    /// When the attempts of a delivery on this channel follow one another; what it does not say itself is taken from
+    /// `[delivery]`.
+    pub fn policy(&self, delivery: &Delivery) -> Policy {
+        let general = delivery.policy();
+        Policy {
+            schedule: self.schedule.clone().unwrap_or(general.schedule),
+            max_age: self.max_age.unwrap_or(general.max_age),
+            ..general
         }
-        self.read(key, parse, problems)
-    }
-
-    /// The tables of `[[key]]`.
-    fn all(root: &'a Table, key: &str, problems: &mut Vec<Problem>) -> Vec<Self> {
-        let Some(node) = root.get(key) else {
-            return Vec::new();
-        };
-        let Value::Array(items) = &node.value else {
-            let message = format!("must be a list of tables, not {}", node.kind());
-            problems.push(node.problem(key, message).hint(format!("write [[{key}]]")));
-            return Vec::new();
-        };
-        let entry = |(index, node): (usize, &'a Node)| {
-            let path = format!("{key}[{index}]");
-            Some(Self { table: node.table(&path, problems)?, node, path })
-        };
-        items.iter().enumerate().filter_map(entry).collect()
     }
 }
 
@@ -102,18 +102,20 @@ impl Found<'_> {
         let entries = Entry::all(root, "channel", &mut self.problems);
         // A channel that has something else wrong is a channel for the routes.
         let mut names: BTreeMap<String, &Node> = BTreeMap::new();
-        let mut channels = Vec::new();
+        let (mut channels, mut named) = (Vec::new(), Vec::new());
         for mut entry in entries {
             let name = entry.demand("name", name, &mut self.problems);
             if let Some(name) = &name {
                 entry.path = join("channel", name);
                 self.note_name(name, entry.node, &mut names);
             }
-            channels.extend(self.channel(name, &entry));
+            channels.extend(self.channel(name.clone(), &entry));
+            named.push((name, entry));
         }
+        let fallbacks = fallback::check(&named, &names, &mut self.problems);
         let routes = self.routes(root, &names);
         for (name, node) in names {
-            if !routes.reached.contains(&name) {
+            if !routes.reached.contains(&name) && !fallbacks.contains(&name) {
                 let warning = node.problem(join("channel", &name), "no route leads to this channel");
                 self.warnings.push(warning.hint(format!("add a [[route]] with `channel = \"{name}\"`")));
             }
@@ -137,7 +139,12 @@ impl Found<'_> {
         let adapter = entry.demand("adapter", super::value::name, problems);
         let concurrency = entry.read("concurrency", count(CONCURRENCY.0..=CONCURRENCY.1), problems);
         let timeout = entry.read("timeout", duration(TIMEOUT.0..=TIMEOUT.1), problems);
-        let path = join(&entry.path, "settings");
+        let rate = pacing::rate(entry, problems);
+        let ordered = entry.read_or("ordered", false, truth, problems);
+        let schedule = pacing::schedule(entry, problems);
+        let max_age = entry.read("max_age", optional(duration(AGE.0..=AGE.1)), problems);
+        let fallback = entry.read("fallback", text, problems);
+        let path = entry.path_of("settings");
         let empty = Table::new();
         let (node, table) = match entry.table.get("settings") {
             Some(node) => (node, node.table(&path, problems)?),
@@ -154,7 +161,19 @@ impl Found<'_> {
         let value = reader.object(table, &node.place, &path, "");
         let (places, references) = (reader.places, reader.references);
         let settings = Settings { value, references };
-        Some(Channel { name: name?, adapter: adapter?, settings, concurrency, timeout, places })
+        Some(Channel {
+            name: name?,
+            adapter: adapter?,
+            settings,
+            concurrency,
+            timeout,
+            rate,
+            ordered: ordered?,
+            schedule,
+            max_age,
+            fallback,
+            places,
+        })
     }
 
     fn routes(&mut self, root: &Table, names: &BTreeMap<String, &Node>) -> Routes {
@@ -162,18 +181,15 @@ impl Found<'_> {
         for entry in Entry::all(root, "route", &mut self.problems) {
             let problems = &mut self.problems;
             check_keys(entry.table, &entry.path, ROUTE_KEYS, problems);
-            let events = match entry.table.get("events") {
-                Some(_) => entry.read("events", patterns, problems),
-                None => Some(vec![Pattern::new("*")]),
-            };
+            let events = entry.read_or("events", vec![Pattern::new("*")], patterns, problems);
             let project = entry.read("project", text, problems);
             let Some(channel) = entry.demand("channel", text, problems) else {
                 continue;
             };
             if !names.contains_key(&channel) {
-                problems.push(no_channel(&entry, &channel, names));
+                problems.push(entry.no_channel("channel", &channel, names.keys().map(String::as_str)));
             }
-            found.reached.push(channel.clone());
+            found.reached.insert(channel.clone());
             found.routes.extend(events.map(|events| Route { events, project, channel }));
         }
         found
@@ -183,20 +199,34 @@ impl Found<'_> {
 #[derive(Default)]
 struct Routes {
     routes: Vec<Route>,
-    reached: Vec<String>,
+    reached: BTreeSet<String>,
 }
 
-fn no_channel(entry: &Entry<'_>, channel: &str, names: &BTreeMap<String, &Node>) -> Problem {
-    let node = entry.table.get("channel").unwrap_or(entry.node);
-    let problem = node.problem(join(&entry.path, "channel"), format!("there is no channel `{channel}`"));
-    let known = by_likeness(channel, names.keys().map(String::as_str));
-    let listed: Vec<_> = known.iter().take(10).map(|name| format!("`{name}`")).collect();
-    let listed = match listed.len() {
-        0 => "there is none: add a [[channel]]".to_owned(),
-        _ => format!("known: {}{}", listed.join(", "), if known.len() > 10 { ", …" } else { "" }),
-    };
-    match did_you_mean(channel, known) {
-        Some(meant) => problem.hint(format!("{meant} {listed}")),
-        None => problem.hint(listed),
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+    use std::time::Duration;
+
+    use crate::config::tests::Case;
+
+    #[test]
+    fn a_channel_has_what_it_says_itself_and_the_rest_from_delivery() {
+        let policies = |delivery: &str, channel: &str| {
+            let config =
+                Case::new(format!("[delivery]\n{delivery}\n[[channel]]\nname = \"c\"\nadapter = \"x\"\n{channel}"));
+            let config = config.config();
+            (config.delivery.policy(), config.channels[0].policy(&config.delivery))
+        };
+        let general = "jitter = 0.5\nlongest_wait = \"1h\"\nschedule = [\"1s\"]\nmax_age = \"2h\"";
+        let (delivery, silent) = policies(general, "");
+        assert_eq!(silent, delivery);
+        assert_eq!(delivery.max_age, Some(Duration::from_hours(2)));
+        let (_, own) = policies(general, "schedule = [\"7s\", \"8s\"]\nmax_age = \"3h\"");
+        assert_eq!((own.jitter, own.longest_wait), (0.5, Duration::from_hours(1)));
+        assert_eq!(own.schedule, [7, 8].map(Duration::from_secs));
+        assert_eq!(own.max_age, Some(Duration::from_hours(3)));
+        let (_, unlimited) = policies(general, "max_age = \"\"");
+        assert_eq!(unlimited.max_age, None);
     }
 }

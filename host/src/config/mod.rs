@@ -6,13 +6,17 @@
 
 mod channels;
 mod command;
+mod entry;
+mod fallback;
 mod layers;
 mod net;
+mod pacing;
 mod problems;
 mod raw;
 mod schema;
 mod secret;
 mod settings;
+mod size;
 mod value;
 
 use std::{

@@ -12,9 +12,10 @@ use super::{
     layers::Layers,
     net::{address, host, network, web_url},
     problems::Problem,
-    value::{choice, count, duration, list, log_filter, number, optional, path, size},
+    size::{limit, size},
+    value::{choice, count, duration, list, log_filter, number, optional, path},
 };
-use crate::model::Policy;
+use crate::model::{Breaker, Policy};
 
 const fn ms(number: u64) -> Duration {
     Duration::from_millis(number)
@@ -24,10 +25,16 @@ const fn s(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
-const MONTH: Duration = s(30 * 24 * 60 * 60);
-const KIB: usize = 1 << 10;
-const MIB: usize = 1 << 20;
-const GIB: usize = 1 << 30;
+const fn days(number: u64) -> Duration {
+    s(number * 24 * 60 * 60)
+}
+
+const MONTH: Duration = days(30);
+const YEAR: Duration = days(365);
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
 
 /// Makes, of each section: a struct, its place in [`SCHEMA`], and its part of [`Sections::read`].
 macro_rules! sections {
@@ -82,6 +89,10 @@ sections! {
     store: Store {
         /// The database file.
         path: PathBuf = path;
+        /// How long a delivery that has ended is kept.
+        keep: Duration = duration(s(1)..=days(3650));
+        /// How many bytes the database may have until ended deliveries go earlier, the oldest first; 0: no limit.
+        max_size: u64 = limit(MIB..=256 * TIB);
     }
 
     /// Where adapters are, and what a call of one may use.
@@ -111,13 +122,23 @@ sections! {
         /// The longest that an exchange may take.
         timeout: Duration = duration(TIMEOUT.0..=TIMEOUT.1);
         /// The wait after the first, second, … attempt that did not succeed.
-        schedule: Vec<Duration> = list(duration(ms(0)..=MONTH));
+        schedule: Vec<Duration> = list(duration(DELAY.0..=DELAY.1));
         /// The part of a wait that is left to chance.
         jitter: f64 = number(0.0..=1.0);
         /// The longest wait that a service may ask for.
         longest_wait: Duration = duration(s(1)..=MONTH);
+        /// A delivery that is older is not tried again; none: however old it is.
+        max_age: Option<Duration> = optional(duration(AGE.0..=AGE.1));
         /// How many deliveries of one channel at the same time.
         concurrency: usize = count(CONCURRENCY.0..=CONCURRENCY.1);
+        /// So many failures of the receiver in a row, and its channel waits; 0: it never does.
+        breaker_failures: u32 = count(0..=10_000);
+        /// How long it waits before one delivery probes.
+        breaker_wait: Duration = duration(s(1)..=days(1));
+        /// The wait doubles with each probe that fails, up to this.
+        breaker_longest_wait: Duration = duration(s(1)..=days(1));
+        /// A channel that has failed for so long is disabled; none: it never is for that.
+        disable_after: Option<Duration> = optional(duration(s(1)..=YEAR));
     }
 }
 
@@ -125,6 +146,10 @@ sections! {
 pub(super) const TIMEOUT: (Duration, Duration) = (s(1), s(300));
 /// The least and the most of a channel's concurrency.
 pub(super) const CONCURRENCY: (usize, usize) = (1, 1024);
+/// The least and the most of a delay between attempts.
+pub(super) const DELAY: (Duration, Duration) = (ms(0), MONTH);
+/// The least and the most of the age at which a delivery is given up.
+pub(super) const AGE: (Duration, Duration) = (s(1), YEAR);
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -137,8 +162,75 @@ pub enum LogFormat {
 }
 
 impl Delivery {
-    /// When the attempts of a delivery follow one another.
+    /// When the attempts of a delivery follow one another; a channel may have its own: [`super::Channel::policy`].
     pub fn policy(&self) -> Policy {
-        Policy { schedule: self.schedule.clone(), jitter: self.jitter, longest_wait: self.longest_wait, max_age: None }
+        Policy {
+            schedule: self.schedule.clone(),
+            jitter: self.jitter,
+            longest_wait: self.longest_wait,
+            max_age: self.max_age,
+        }
+    }
+
+    /// When a channel waits because its receiver fails, and when it is given up.
+    pub fn breaker(&self) -> Breaker {
+        Breaker {
+            failures: self.breaker_failures,
+            wait: self.breaker_wait,
+            longest_wait: self.breaker_longest_wait,
+            disable_after: self.disable_after,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+    use crate::config::tests::Case;
+
+    #[test]
+    fn what_an_engine_setting_refuses_is_said_with_its_range() {
+        let case = Case::new(
+            r#"[store]
+keep = "3651d"
+max_size = 10
+[delivery]
+max_age = "0s"
+breaker_failures = 10001
+breaker_wait = "0s"
+breaker_longest_wait = "25h"
+disable_after = "366d"
+[[channel]]
+name = "c"
+adapter = "x"
+ordered = "yes"
+max_age = "366d"
+[[route]]
+channel = "c"
+"#,
+        );
+        assert_eq!(
+            case.problems(),
+            [
+                "herald.toml:2: store.keep: must lie between 1s and 3650d",
+                "herald.toml:3: store.max_size: must lie between 1 MiB and 256 TiB (0 stands for no limit)",
+                "herald.toml:5: delivery.max_age: must lie between 1s and 365d",
+                "herald.toml:6: delivery.breaker_failures: must lie between 0 and 10000",
+                "herald.toml:7: delivery.breaker_wait: must lie between 1s and 1d",
+                "herald.toml:8: delivery.breaker_longest_wait: must lie between 1s and 1d",
+                "herald.toml:9: delivery.disable_after: must lie between 1s and 365d",
+                "herald.toml:13: channel.c.ordered: must be true or false, not text",
+                "herald.toml:14: channel.c.max_age: must lie between 1s and 365d",
+            ]
+        );
+        let none =
+            Case::new("[store]\nmax_size = 0\n[delivery]\nmax_age = \"\"\nbreaker_failures = 0\ndisable_after = \"\"");
+        let config = none.config();
+        assert_eq!((config.store.max_size, config.delivery.breaker().failures), (0, 0));
+        assert_eq!((config.delivery.max_age, config.delivery.breaker().disable_after), (None, None));
+        let outside = Case::new("").env(&[("HERALD_STORE__MAX_SIZE", "0"), ("HERALD_DELIVERY__DISABLE_AFTER", "")]);
+        let config = outside.config();
+        assert_eq!((config.store.max_size, config.delivery.disable_after), (0, None));
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::Breaker;
 
 /// A value that must never be seen.
 pub const SECRET: &str = "s3cret-T0ken";
@@ -78,6 +79,11 @@ impl Case {
     }
 }
 
+/// A file with one channel, `c`, that has these keys from the fourth line on, and a route to it.
+pub fn with_channel(keys: &str) -> Case {
+    Case::new(format!("[[channel]]\nname = \"c\"\nadapter = \"x\"\n{keys}\n[[route]]\nchannel = \"c\"\n"))
+}
+
 /// The example of the issue.
 const EXAMPLE: &str = r#"
 [server]
@@ -134,6 +140,15 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!(config.adapters.memory, 64 << 20);
     assert_eq!(config.delivery.policy().schedule.len(), 9);
     assert_eq!(config.delivery.policy().longest_wait, Duration::from_hours(24));
+    assert_eq!(config.delivery.policy().max_age, None);
+    assert_eq!((config.store.keep, config.store.max_size), (Duration::from_hours(30 * 24), 10 << 30));
+    let breaker = Breaker {
+        failures: 10,
+        wait: Duration::from_secs(30),
+        longest_wait: Duration::from_mins(10),
+        disable_after: Some(Duration::from_hours(5 * 24)),
+    };
+    assert_eq!(config.delivery.breaker(), breaker);
     assert!(config.channels.is_empty() && config.routes.is_empty());
     let homeless = load(&Sources { variable: &|_| None, ..sources }).unwrap();
     assert_eq!(homeless.adapters.cache, Path::new("herald-cache"));
@@ -144,8 +159,9 @@ fn keys(text: &str) -> BTreeSet<String> {
     let root: toml::Table = text.parse().unwrap();
     let mut keys = BTreeSet::new();
     for (section, value) in &root {
-        let table = value.as_table().or_else(|| value.as_array()?[0].as_table());
-        keys.extend(table.unwrap().keys().map(|key| format!("{section}.{key}")));
+        let tables = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        let found = tables.iter().flat_map(|table| table.as_table().unwrap().keys());
+        keys.extend(found.map(|key| format!("{section}.{key}")));
     }
     keys
 }
@@ -167,6 +183,9 @@ fn every_setting_stands_in_the_default_file_and_nothing_else_does() {
     let config = Case::new(example).config();
     assert_eq!(config.channels[0].concurrency, Some(2));
     assert_eq!(config.channels[0].timeout, Some(Duration::from_secs(10)));
+    assert!(config.channels[0].ordered && config.channels[0].rate.is_some());
+    assert_eq!(config.channels[0].fallback.as_ref(), Some(&config.channels[1].name));
+    assert_eq!(config.warnings.iter().count(), 0, "{}", config.warnings);
 }
 
 #[test]

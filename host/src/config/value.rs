@@ -2,7 +2,7 @@
 //!
 //! Must not print the value that it refuses (it may be a secret), nor look at anything but the node.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
@@ -29,13 +29,14 @@ pub(super) fn wrong<T>(node: &Node, message: impl Into<String>, hint: &str) -> C
     Err(vec![Fault { problem, of_type: false }])
 }
 
-fn wrong_type<T>(node: &Node, wanted: &str) -> Checked<T> {
+/// A fault of the type: another reading of the same text may fit.
+pub(super) fn wrong_type<T>(node: &Node, wanted: &str) -> Checked<T> {
     let problem = node.problem("", format!("must be {wanted}, not {}", node.kind()));
     Err(vec![Fault { problem, of_type: true }])
 }
 
 /// The value when there is one and it lies in the range.
-fn within<T: PartialOrd>(
+pub(super) fn within<T: PartialOrd>(
     node: &Node,
     value: Option<T>,
     range: &RangeInclusive<T>,
@@ -86,10 +87,21 @@ pub(super) fn list<T>(parse: impl Fn(&Node) -> Checked<T>) -> impl Fn(&Node) -> 
     }
 }
 
+/// `true` or `false`.
+pub(super) fn truth(node: &Node) -> Checked<bool> {
+    match node.value {
+        Value::Bool(yes) => Ok(yes),
+        _ => wrong_type(node, "true or false"),
+    }
+}
+
 /// A whole number in a range.
-pub(super) fn count(range: RangeInclusive<usize>) -> impl Fn(&Node) -> Checked<usize> {
+pub(super) fn count<T>(range: RangeInclusive<T>) -> impl Fn(&Node) -> Checked<T>
+where
+    T: TryFrom<i64> + PartialOrd + Display,
+{
     move |node| match node.value {
-        Value::Integer(number) => within(node, usize::try_from(number).ok(), &range, usize::to_string),
+        Value::Integer(number) => within(node, T::try_from(number).ok(), &range, T::to_string),
         _ => wrong_type(node, "a whole number"),
     }
 }
@@ -112,59 +124,24 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Node) -> Che
     const HINT: &str = "write it with its unit: \"500ms\", \"30s\", \"5m\", \"1h 30m\"";
     move |node| match &node.value {
         Value::Text(text) => match humantime::parse_duration(text) {
-            Ok(duration) => {
-                within(node, Some(duration), &range, |limit| humantime::format_duration(*limit).to_string())
-            }
+            Ok(duration) => within(node, Some(duration), &range, show_duration),
             Err(_) => wrong(node, "is not a length of time", HINT),
         },
         _ => wrong_type(node, "a length of time such as \"30s\""),
     }
 }
 
-const UNITS: [(&str, u64); 8] = [
-    ("B", 1),
-    ("kB", 1000),
-    ("KB", 1000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-];
-
-/// A number of bytes, `1048576` or `"1 MiB"`, in a range.
-pub(super) fn size(range: RangeInclusive<usize>) -> impl Fn(&Node) -> Checked<usize> {
-    const HINT: &str = "write a whole number of bytes, or one with its unit: \"64 KiB\", \"1 MiB\", \"2 GiB\"";
-    move |node| {
-        let show = |limit: &usize| show_size(*limit);
-        match &node.value {
-            Value::Integer(number) => within(node, usize::try_from(*number).ok(), &range, show),
-            Value::Text(text) => match parse_size(text) {
-                Some(bytes) => within(node, Some(bytes), &range, show),
-                None => wrong(node, "is not a size", HINT),
-            },
-            _ => wrong_type(node, "a size such as \"1 MiB\""),
-        }
+/// As it would be written here: `365d`, which is neither a round number of months nor of years.
+pub(super) fn show_duration(duration: &Duration) -> String {
+    let (days, rest) = (duration.as_secs() / DAY, duration.as_secs() % DAY);
+    if days > 0 && rest == 0 && duration.subsec_nanos() == 0 {
+        return format!("{days}d");
     }
+    humantime::format_duration(*duration).to_string()
 }
 
-fn parse_size(text: &str) -> Option<usize> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits)?;
-    let unit = unit.trim_start();
-    let factor = match unit {
-        "" => 1,
-        _ => UNITS.iter().find(|(name, _)| *name == unit)?.1,
-    };
-    usize::try_from(number.parse::<u64>().ok()?.checked_mul(factor)?).ok()
-}
-
-fn show_size(bytes: usize) -> String {
-    let binary = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    let whole = binary.iter().find(|(shift, _)| bytes != 0 && bytes.trailing_zeros() >= *shift);
-    whole.map_or_else(|| format!("{bytes} bytes"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
-}
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 /// A file or a folder; where it is relative to is not decided here.
 pub(super) fn path(node: &Node) -> Checked<PathBuf> {
@@ -237,22 +214,6 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn sizes() {
-        let size = |toml| read(toml, size(1 << 10..=1 << 30));
-        assert_eq!(size("2048"), Ok(2048));
-        assert_eq!(size("\"1 MiB\""), Ok(1 << 20));
-        assert_eq!(size("\"64KiB\""), Ok(64 << 10));
-        assert_eq!(size("\"5 kB\""), Ok(5000));
-        for out in ["-1", "0", "1023", "\"2 GiB\"", "\"1 KB\""] {
-            assert_eq!(size(out).unwrap_err(), "here: must lie between 1 KiB and 1 GiB");
-        }
-        for none in ["\"1 XB\"", "\"s3cret\"", "\"1.5 MiB\"", "\"99999999999999 GiB\"", "\"-1 MiB\""] {
-            assert!(size(none).unwrap_err().starts_with("here: is not a size (write"), "{none}");
-        }
-        assert_eq!(size("true").unwrap_err(), "here: must be a size such as \"1 MiB\", not true or false");
-    }
-
-    #[test]
     fn durations() {
         let duration = |toml| read(toml, duration(Duration::from_millis(10)..=Duration::from_mins(1)));
         assert_eq!(duration("\"1s\""), Ok(Duration::from_secs(1)));
@@ -264,6 +225,9 @@ pub(super) mod tests {
             assert!(duration(none).unwrap_err().starts_with("here: is not a length of time ("), "{none}");
         }
         assert!(duration("30").unwrap_err().contains("such as \"30s\", not a whole number"));
+        let days = |number: u64| show_duration(&Duration::from_hours(24 * number));
+        assert_eq!([days(1), days(30), days(365)], ["1d", "30d", "365d"]);
+        assert_eq!(show_duration(&Duration::from_hours(25)), "1day 1h");
     }
 
     #[test]
@@ -275,6 +239,8 @@ pub(super) mod tests {
         assert_eq!(read("0.25", number(0.0..=1.0)), Ok(0.25));
         assert_eq!(read("1.1", number(0.0..=1.0)).unwrap_err(), "here: must lie between 0 and 1");
         assert!(read("9999999999", number(0.0..=1.0)).is_err());
+        assert_eq!(read("false", truth), Ok(false));
+        assert_eq!(read("\"yes\"", truth).unwrap_err(), "here: must be true or false, not text");
     }
 
     #[test]
