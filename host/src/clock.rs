@@ -36,9 +36,7 @@ impl Clock {
     /// Milliseconds since the Unix epoch, UTC.
     pub fn now(&self) -> Millis {
         match &self.0 {
-            Kind::System => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, millis),
+            Kind::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis),
             Kind::Manual(now) => *now.borrow(),
         }
     }

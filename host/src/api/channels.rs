@@ -11,7 +11,7 @@ const KNOWN: &str = "GET /v1/channels lists them; they are configured as [[chann
 pub(super) async fn list(Host(pipeline): Host) -> Result<Json<Value>, ApiError> {
     let plan = pipeline.plan();
     let counts = pipeline.store().counts().await?;
-    let disabled = pipeline.store().disabled().await?;
+    let known = pipeline.store().channels(None).await?;
     let channels: Vec<Value> = plan
         .channels
         .values()
@@ -34,7 +34,7 @@ pub(super) async fn list(Host(pipeline): Host) -> Result<Json<Value>, ApiError> 
                 "name": channel.name,
                 "adapter": channel.adapter,
                 "adapter_version": pipeline.registry().get(&channel.adapter).map(|adapter| adapter.id.version.clone()),
-                "disabled": disabled.iter().find(|disabled| disabled.name == channel.name),
+                "disabled": known.get(&channel.name).and_then(|known| known.disabled.as_ref()),
                 "waits": pipeline.waits(&channel.name),
                 "routes": routes,
                 "deliveries": deliveries,
@@ -46,7 +46,7 @@ pub(super) async fn list(Host(pipeline): Host) -> Result<Json<Value>, ApiError> 
 
 /// Sends a test event the way that every event goes; the answer names its delivery.
 pub(super) async fn test(Host(pipeline): Host, Segment(name): Segment) -> Result<(StatusCode, Json<Value>), ApiError> {
-    if let Some(why) = pipeline.waits(&name) {
+    if let Some(why) = pipeline.rests(&name) {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "channel_waits",

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Host, Segment, error::ApiError};
 use crate::{
-    model::{DeliveryId, State},
+    model::{DeliveryId, Selection, State},
     pipeline::Pipeline,
     store::{Detail, Filter},
 };
@@ -45,8 +45,7 @@ pub(super) async fn list(
     };
     let limit = query.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let filter = Filter {
-        channel: query.channel,
-        state,
+        selection: Selection { channel: query.channel, state, ..Selection::default() },
         event: query.event,
         before: query.before.as_deref().map(parse_id).transpose()?,
         limit,

@@ -6,7 +6,7 @@ use crate::{
     adapter::LiveChannel,
     config::{self, Config},
     outbound::Options,
-    pipeline::{Channel, Plan},
+    pipeline::{Channel, Plan, Retention},
 };
 
 /// Who gets what.
@@ -16,6 +16,7 @@ pub(super) fn plan(config: &Config) -> Plan {
         routes: config.routes.clone(),
         channels: channels.map(|channel| (channel.name.clone(), Arc::new(one(config, channel)))).collect(),
         app_url: config.server.app_url.clone(),
+        retention: Retention { keep: config.store.keep, max_size: config.store.max_size },
     }
 }
 
@@ -28,7 +29,11 @@ pub(super) fn one(config: &Config, channel: &config::Channel) -> Channel {
         references: channel.settings.references.keys().cloned().collect(),
         concurrency: channel.concurrency.unwrap_or(config.delivery.concurrency),
         timeout: channel.timeout.unwrap_or(config.delivery.timeout),
-        policy: config.delivery.policy(),
+        policy: channel.policy(&config.delivery),
+        breaker: config.delivery.breaker(),
+        rate: channel.rate,
+        ordered: channel.ordered,
+        fallback: channel.fallback.clone(),
     }
 }
 

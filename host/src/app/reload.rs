@@ -219,7 +219,7 @@ impl Reloader {
             ("server.log", current.server.log != next.server.log),
             ("server.log_format", current.server.log_format != next.server.log_format),
             ("server.grace", current.server.grace != next.server.grace),
-            ("store", current.store != next.store),
+            ("store.path", current.store.path != next.store.path),
             ("adapters", current.adapters != next.adapters),
         ] {
             if changed {

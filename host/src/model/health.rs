@@ -35,12 +35,11 @@ impl Sign {
     pub fn of(delivered: bool, last: Option<&Exchange>) -> Self {
         match last {
             _ if delivered => Self::Well,
-            None => Self::None,
             Some(Exchange { error: Some(_), .. }) => Self::Ill,
             Some(Exchange { response: Some(response), .. }) if response.status < 500 => Self::Well,
             Some(Exchange { response: Some(_), .. }) => Self::Ill,
-            // Nothing was sent: the guard refused the address.
-            Some(_) => Self::None,
+            // Nothing was sent, or the guard refused the address.
+            _ => Self::None,
         }
     }
 }

@@ -42,7 +42,8 @@ impl Pipeline {
             .into_iter()
             .map(|event| {
                 let channels = plan.channels_of(&event);
-                let deliveries = channels.into_iter().filter_map(|channel| plan.delivery(channel, &event, now)).collect();
+                let deliveries =
+                    channels.into_iter().filter_map(|channel| plan.delivery(channel, &event, now)).collect();
                 NewEvent { event, deliveries }
             })
             .collect();

@@ -242,7 +242,11 @@ impl<'a> Work<'a> {
         };
         // The attempt goes on: what the receiver has begun is better finished now.
         if let Err(error) = kept {
-            tracing::error!(delivery = self.delivery_id, error, "cannot keep the next request: after a crash the delivery begins anew");
+            tracing::error!(
+                delivery = self.delivery_id,
+                error,
+                "cannot keep the next request: after a crash the delivery begins anew"
+            );
         }
     }
 

@@ -96,6 +96,27 @@ impl Lane {
         self.state().rests = why.map(str::to_owned);
     }
 
+    /// Why nothing is begun now: nothing can be, or the channel waits for its receiver.
+    pub fn waits(&self, now: Millis) -> Option<String> {
+        let state = self.state();
+        let health = &state.channel.health;
+        let until = |at: Millis| {
+            let at = i64::try_from(at).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+            at.map_or_else(String::new, |at| format!(" until {at}"))
+        };
+        let quiet = state.channel.paused_until;
+        match &health.tripped {
+            _ if state.channel.disabled.is_some() => Some(DISABLED.to_owned()),
+            _ if state.rests.is_some() => state.rests.clone(),
+            _ if quiet > now => Some(format!("the service asked for quiet{}", until(quiet))),
+            Some(tripped) if tripped.until > now => {
+                Some(format!("its receiver fails; it waits{}, then one delivery tries again", until(tripped.until)))
+            }
+            Some(_) => Some("its receiver fails; one delivery tries again now".to_owned()),
+            None => None,
+        }
+    }
+
     /// What is remembered of the channel.
     pub fn channel(&self) -> ChannelState {
         self.state().channel.clone()

@@ -231,6 +231,11 @@ impl Pipeline {
         self.0.lane(channel).and_then(|lane| lane.rests())
     }
 
+    /// Why nothing is begun on a channel now: nothing can be, or it waits for its receiver.
+    pub fn waits(&self, channel: &str) -> Option<String> {
+        self.0.lane(channel).and_then(|lane| lane.waits(self.0.clock.now()))
+    }
+
     /// What is remembered of a channel.
     pub fn channel_state(&self, channel: &str) -> Option<ChannelState> {
         self.0.lane(channel).map(|lane| lane.channel())

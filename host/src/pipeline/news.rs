@@ -28,19 +28,22 @@ pub(super) fn of(plan: &Plan, news: &News<'_>) -> Option<NewEvent> {
         Change::Failing => (
             EventType::channel_failing(),
             format!("The channel {channel} is failing"),
-            format!("{} requests in a row have failed. The last one: {reason}\n\nWhat is due on it waits, and one delivery after another tries whether it is well again.", state.health.failures),
+            format!(
+                "{} requests in a row have failed. The last one: {reason}\n\nWhat is due on it waits, and one delivery after another tries whether it is well again.",
+                state.health.failures
+            ),
         ),
-        Change::Recovered => (
-            EventType::channel_recovered(),
-            format!("The channel {channel} delivers again"),
-            String::new(),
-        ),
+        Change::Recovered => {
+            (EventType::channel_recovered(), format!("The channel {channel} delivers again"), String::new())
+        }
         Change::GivenUp => {
             let reason = state.disabled.as_ref().map_or(reason, |disabled| &disabled.reason);
             (
                 EventType::channel_disabled(),
                 format!("The channel {channel} is disabled"),
-                format!("{reason}\n\nWhat is due on it waits until somebody enables it: `herald channels enable {channel}`"),
+                format!(
+                    "{reason}\n\nWhat is due on it waits until somebody enables it: `herald channels enable {channel}`"
+                ),
             )
         }
     };

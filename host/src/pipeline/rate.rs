@@ -38,7 +38,8 @@ impl Limiter {
 
     /// Counts one attempt, or says how long it has to wait.
     pub fn take(&mut self, clock: &Clock) -> Result<(), Duration> {
-        let Some(quota) = self.rate.and_then(|rate| Some(Quota::with_period(rate.every)?.allow_burst(rate.burst))) else {
+        let Some(quota) = self.rate.and_then(|rate| Some(Quota::with_period(rate.every)?.allow_burst(rate.burst)))
+        else {
             return Ok(());
         };
         let governor = self.governor.get_or_insert_with(|| RateLimiter::direct_with_clock(quota, clock.clone()));

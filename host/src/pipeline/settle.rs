@@ -8,7 +8,7 @@ use super::{
     lane::{Lane, Told},
     news::{self, News},
 };
-use crate::model::{Attempt, Blame, Change, FailReason, Millis, Outcome, Sign, Wait, millis};
+use crate::model::{Attempt, Blame, FailReason, Millis, Outcome, Sign, Wait, millis};
 use crate::store::{HopAfter, Next, Settlement};
 
 impl Work<'_> {
@@ -50,7 +50,10 @@ impl Work<'_> {
             thread: thread.map(|(subject, reference)| (channel.name.clone(), subject, reference)),
             news: change
                 .and_then(|change| {
-                    news::of(&plan, &News { channel: &channel.name, change, state: &lane.channel(), reason: told.reason, now })
+                    news::of(
+                        &plan,
+                        &News { channel: &channel.name, change, state: &lane.channel(), reason: told.reason, now },
+                    )
                 })
                 .into_iter()
                 .collect(),
@@ -68,7 +71,11 @@ impl Work<'_> {
                 started_at: self.started_at,
                 duration_us,
                 outcome: Outcome::from(&end),
-                reason: if disable.is_some() { reason.map(|reason| format!("the channel is disabled: {reason}")) } else { reason },
+                reason: if disable.is_some() {
+                    reason.map(|reason| format!("the channel is disabled: {reason}"))
+                } else {
+                    reason
+                },
                 blame,
                 adapter: Some(self.served.adapter.id.clone()),
                 exchanges: self.exchanges,
@@ -81,12 +88,10 @@ impl Work<'_> {
         let step = self.due.delivery.step;
         match end {
             End::Delivered { .. } => Next::Delivered,
-            End::Retry { .. } => {
-                match self.served.channel.policy.wait(step, self.age(now), asked, rand::random()) {
-                    None => Next::Failed(FailReason::Exhausted),
-                    Some(Wait { delay, step }) => Next::Again { at: now.saturating_add(millis(delay)), step },
-                }
-            }
+            End::Retry { .. } => match self.served.channel.policy.wait(step, self.age(now), asked, rand::random()) {
+                None => Next::Failed(FailReason::Exhausted),
+                Some(Wait { delay, step }) => Next::Again { at: now.saturating_add(millis(delay)), step },
+            },
             // Due at once when somebody enables the channel.
             End::Disable(_) => Next::Again { at: now, step },
             End::Rejected(_) => Next::Failed(FailReason::Rejected),
@@ -104,7 +109,10 @@ fn account(end: &End, max_age: Option<Duration>) -> (Option<Blame>, Option<Strin
         End::Rejected(reason) | End::Disable(reason) => (Some(Blame::Receiver), Some(reason.clone())),
         End::TooOld => {
             let most = humantime::format_duration(max_age.unwrap_or_default());
-            (Some(Blame::Settings), Some(format!("it is older than the channel's `max_age` of {most}: nothing was sent")))
+            (
+                Some(Blame::Settings),
+                Some(format!("it is older than the channel's `max_age` of {most}: nothing was sent")),
+            )
         }
         End::Failed { blame, message, .. } => (Some(*blame), Some(message.clone())),
     }

@@ -9,8 +9,7 @@ use crate::model::{Delivery, DeliveryId, Event, EventType, FailReason, Millis, S
 /// The columns that [`event`] reads, from `e`.
 pub(super) const EVENT: &str = "e.id, e.source, e.type, e.title, e.body, e.url, e.project, e.subject, e.occurred_at, e.received_at, e.data, e.payload";
 /// The columns that [`delivery`] reads, from `d` and `e`.
-pub(super) const DELIVERY: &str =
-    "d.id, e.id, e.type, d.channel, d.state, d.reason, d.attempts, d.step, d.due_at, d.created_at, d.updated_at, d.since";
+pub(super) const DELIVERY: &str = "d.id, e.id, e.type, d.channel, d.state, d.reason, d.attempts, d.step, d.due_at, d.created_at, d.updated_at, d.since";
 /// How many columns [`DELIVERY`] has.
 pub(super) const DELIVERY_COLUMNS: usize = 12;
 

@@ -63,13 +63,7 @@ pub(in crate::store) fn due(
         }
         let event = rows::event(row, 3 + DELIVERY_COLUMNS)?;
         bytes += event.payload.len() + event.data.get().len() + event.body.len();
-        due.push(Due {
-            seq: row.get(0)?,
-            reference: row.get(1)?,
-            hop: row.get(2)?,
-            delivery,
-            event: Arc::new(event),
-        });
+        due.push(Due { seq: row.get(0)?, reference: row.get(1)?, hop: row.get(2)?, delivery, event: Arc::new(event) });
     }
     let next_due = if cut {
         Some(now)

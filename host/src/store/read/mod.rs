@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 
 pub(super) use due::due;
 pub use due::{Due, Window};
-pub(super) use list::{delivery, events, page};
 pub use list::{Detail, Filter, Listed};
+pub(super) use list::{delivery, events, page};
 pub use state::{Counts, Found, Replayable};
 pub(super) use state::{channels, counts, find_deliveries, find_events, jobs, size};
 

@@ -43,10 +43,7 @@ pub(in crate::store) fn counts(connection: &Connection) -> Result<Vec<Counts>> {
     .collect()
 }
 
-pub(in crate::store) fn channels(
-    connection: &Connection,
-    only: Option<&str>,
-) -> Result<HashMap<String, ChannelState>> {
+pub(in crate::store) fn channels(connection: &Connection, only: Option<&str>) -> Result<HashMap<String, ChannelState>> {
     let mut statement = connection.prepare_cached(
         "SELECT name, version, disabled_at, disabled_reason, paused_until, health FROM channels
          WHERE name = ifnull(?1, name)",
@@ -170,8 +167,9 @@ struct Last {
 }
 
 fn last(connection: &Connection, table: &str, after: i64, id: JobId) -> Result<Last> {
-    let upto: i64 =
-        connection.prepare_cached("SELECT upto FROM jobs WHERE id = ?1")?.query_row([id.to_bytes()], |row| row.get(0))?;
+    let upto: i64 = connection
+        .prepare_cached("SELECT upto FROM jobs WHERE id = ?1")?
+        .query_row([id.to_bytes()], |row| row.get(0))?;
     // Rows, not numbers: what was pruned leaves holes.
     let row: i64 = connection
         .prepare_cached(&format!(

@@ -14,12 +14,12 @@ use super::{
 };
 use crate::model::{ChannelState, DeliveryId, Event, Millis, State};
 
-pub(super) use bulk::{act, begin, replay, step};
 pub use bulk::{Acted, Step, Work};
-pub(super) use prune::{give_back, prune};
+pub(super) use bulk::{act, begin, replay, step};
 pub use prune::Pruned;
-pub(super) use settle::{hop, settle};
+pub(super) use prune::{give_back, prune};
 pub use settle::{HopAfter, Next, Settlement};
+pub(super) use settle::{hop, settle};
 
 /// An event on its way in.
 pub struct NewEvent {

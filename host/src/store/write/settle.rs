@@ -78,9 +78,7 @@ impl Next {
 pub(in crate::store) fn hop(transaction: &Transaction<'_>, seq: i64, record: &str) -> Result<(), StoreError> {
     transaction
         .connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO hops (delivery, record) SELECT seq, ?2 FROM deliveries WHERE seq = ?1",
-        )?
+        .prepare_cached("INSERT OR REPLACE INTO hops (delivery, record) SELECT seq, ?2 FROM deliveries WHERE seq = ?1")?
         .execute(params![seq, record])?;
     Ok(())
 }
@@ -193,12 +191,7 @@ fn update(transaction: &Transaction<'_>, settled: &Settlement) -> Result<(), Sto
     Ok(())
 }
 
-fn fall_back(
-    transaction: &mut Transaction<'_>,
-    event: i64,
-    new: &NewDelivery,
-    now: Millis,
-) -> Result<(), StoreError> {
+fn fall_back(transaction: &mut Transaction<'_>, event: i64, new: &NewDelivery, now: Millis) -> Result<(), StoreError> {
     let there = transaction
         .connection
         .prepare_cached("SELECT 1 FROM deliveries WHERE event = ?1 AND channel = ?2")?
