@@ -132,7 +132,7 @@ async fn retry_after_is_honoured_exactly_and_pauses_the_channel() {
     let host = setup.start().await;
     host.accepted(r#"{"type":"test","id":"first"}"#).await;
     let all = host.until("the first attempt", |all| all[0].delivery.attempts == 1).await;
-    assert_eq!(all[0].delivery.due_at, 1_700_000_000_000 + 90_000);
+    assert_eq!(all[0].delivery.due_at, Some(1_700_000_000_000 + 90_000));
     host.accepted(r#"{"type":"test","id":"second"}"#).await;
     clock.advance(seconds(89));
     assert_eq!(receiver.received().len(), 1, "the channel is paused, for other deliveries too");
