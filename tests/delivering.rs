@@ -308,7 +308,9 @@ async fn an_adapter_that_misbehaves_fails_its_own_delivery_and_is_blamed() {
     let receiver = Receiver::start().await;
     for (act, expected) in [(Act::Trap, "`render` trapped"), (Act::Grow, "it ran into its limit of memory")] {
         let config = "[[channel]]\nname = \"c\"\nadapter = \"guest\"\n[[route]]\nchannel = \"c\"\n";
-        let setup = Setup::new(&format!("{config}{}", webhook(&receiver)));
+        // What Herald tells of the failure is another event.
+        let hook = webhook(&receiver).replace("[[route]]", "[[route]]\nevents = [\"test\"]");
+        let setup = Setup::new(&format!("{config}{hook}"));
         let guest = Guest { render: act, ..Guest::new("7", &receiver.url("/")) };
         std::fs::write(setup.adapters().join("guest.wasm"), guest.component()).unwrap();
         let host = setup.start().await;

@@ -163,3 +163,70 @@ async fn an_accepted_event_is_there_after_the_store_is_opened_again() {
     let store = Store::open(&folder.path().join("herald.db")).unwrap();
     assert_eq!(store.due("a", 100, vec![], 10).await.unwrap().due[0].event.id, "kept");
 }
+
+/// A store as a released version left it, to be opened.
+fn fixture(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("herald.db");
+    std::fs::copy(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name), &path)
+        .unwrap();
+    (folder, path)
+}
+
+#[tokio::test]
+async fn a_store_of_every_version_before_is_brought_to_the_newest_with_all_that_is_in_it() {
+    let (_folder, path) = fixture("store-1.db");
+    let store = Store::open(&path).unwrap();
+    let all = store.page(Filter { limit: 100, ..Filter::default() }).await.unwrap();
+    let mut states: Vec<_> =
+        all.iter().map(|listed| (listed.delivery.event.as_str(), listed.delivery.state)).collect();
+    states.sort_by_key(|(event, _)| *event);
+    let (delivered, pending, failed) = (State::Delivered, State::Pending, State::Failed);
+    assert_eq!(
+        states,
+        [
+            ("bad-1", failed),
+            ("bad-2", pending),
+            ("g1", delivered),
+            ("gone-1", pending),
+            ("good-0", delivered),
+            ("good-1", delivered),
+            ("good-2", delivered),
+        ]
+    );
+    let detail = store.delivery(all[0].delivery.id).await.unwrap().unwrap();
+    assert_eq!((detail.event.id.as_str(), detail.attempts.len()), ("bad-2", 1));
+    let channels = store.channels(None).await.unwrap();
+    assert!(channels["gone"].disabled.as_ref().unwrap().reason.contains("410"));
+    let counts = store.counts().await.unwrap();
+    let total: u64 = counts.iter().map(|count| count.count).sum();
+    assert_eq!(total, 7);
+    store.accept(vec![new("next", u64::MAX >> 2, &["guest"])]).await.unwrap();
+    let due = store.due("guest", u64::MAX >> 1, vec![], 10).await.unwrap().due;
+    assert_eq!(due[0].reference.as_deref(), Some("thread-7"), "threads go on");
+    drop(store);
+    // What it was migrated to is what a new one is.
+    let names = |path: &std::path::Path| -> Vec<String> {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        let mut statement = connection.prepare("SELECT type || ' ' || name FROM sqlite_schema ORDER BY 1").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let (folder, fresh) = open();
+    drop(fresh);
+    assert_eq!(names(&path), names(&folder.path().join("herald.db")));
+    let vacuum: i64 = rusqlite::Connection::open(&path)
+        .unwrap()
+        .query_row("PRAGMA auto_vacuum", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(vacuum, 2, "it gives space back");
+}
+
+#[tokio::test]
+async fn a_store_that_misses_a_table_is_refused_with_a_sentence() {
+    let (folder, store) = open();
+    drop(store);
+    let path = folder.path().join("herald.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE attempts").unwrap();
+    let refused = Store::open(&path).err().unwrap().to_string();
+    assert!(refused.contains("damaged: the table attempts is missing"), "{refused}");
+}
