@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use herald::{
     model::{Action, Attempt, DeliveryId, Event, EventType, FailReason, Outcome, State},
-    store::{Acted, Filter, HopAfter, NewDelivery, NewEvent, Next, Settlement, Store},
+    store::{Acted, Filter, HopAfter, NewDelivery, NewEvent, Next, Prune, Settlement, Store},
 };
 use proptest::prelude::*;
 
@@ -130,9 +130,10 @@ impl Model {
             Op::Pass(time) => self.now += u64::from(time),
             Op::Prune(age) => {
                 let before = self.now.saturating_sub(u64::from(age));
-                while self.store.prune(before, before).await.unwrap().more {}
+                let what = Prune { before, bytes: u64::MAX, rest: before };
+                while self.store.prune(what).await.unwrap().more {}
                 self.known.retain(|_, known| known.state == State::Pending || known.ended_at >= before);
-                self.store.give_back(100).await.unwrap();
+                self.store.give_back().await.unwrap();
             }
             Op::Reopen => {
                 // The lock on the file goes with the last handle.
@@ -149,8 +150,7 @@ impl Model {
             let id = self.new_id();
             let sequence = subject.clone().filter(|_| channel == "ordered");
             deliveries.push(NewDelivery { id, channel: channel.to_owned(), sequence });
-            let known =
-                Known { channel, subject: subject.clone(), state: State::Pending, retried: false, ended_at: 0 };
+            let known = Known { channel, subject: subject.clone(), state: State::Pending, retried: false, ended_at: 0 };
             self.known.insert(id, known);
         }
         self.events += 1;
@@ -184,7 +184,11 @@ impl Model {
             news: Vec::new(),
             failure: None,
             // Its event has a delivery there already, unless that was pruned: either way it is no second one.
-            fallback: falls_back.then(|| NewDelivery { id: self.new_id(), channel: "plain".to_owned(), sequence: None }),
+            fallback: falls_back.then(|| NewDelivery {
+                id: self.new_id(),
+                channel: "plain".to_owned(),
+                sequence: None,
+            }),
         };
         let fallback = settlement.fallback.as_ref().map(|new| new.id);
         self.store.settle(Arc::new(settlement)).await.unwrap();
@@ -194,8 +198,7 @@ impl Model {
         if let Some(fallback) = fallback
             && self.store.delivery(fallback).await.unwrap().is_some()
         {
-            let known =
-                Known { channel: "plain", subject: None, state: State::Pending, retried: false, ended_at: 0 };
+            let known = Known { channel: "plain", subject: None, state: State::Pending, retried: false, ended_at: 0 };
             self.known.insert(fallback, known);
         }
     }
@@ -205,7 +208,8 @@ impl Model {
         let acted = self.store.act(action, id, self.now).await.unwrap();
         let known = self.known[&id].clone();
         match (action, known.state) {
-            (Action::Retry, State::Delivered) | (Action::Cancel, State::Delivered | State::Failed | State::Cancelled) => {
+            (Action::Retry, State::Delivered)
+            | (Action::Cancel, State::Delivered | State::Failed | State::Cancelled) => {
                 assert_eq!(acted, Acted::Not(known.state));
             }
             (Action::Cancel, _) => {

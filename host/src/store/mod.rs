@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use read::{Counts, Detail, Due, Filter, Found, Listed, Replayable, Window};
-pub use write::{Accepted, Acted, HopAfter, NewDelivery, NewEvent, Next, Pruned, Settlement, Step, Work};
+pub use write::{Accepted, Acted, HopAfter, NewDelivery, NewEvent, Next, Prune, Pruned, Settlement, Step, Work};
 
 use crate::model::{Action, ChannelState, DeliveryId, Event, Job, Millis};
 use read::Readers;
@@ -134,18 +134,17 @@ impl Store {
         self.tell(Op::Step(step)).await
     }
 
-    /// Takes away some of what ended before, the oldest first; what is neither event nor delivery when it is older than
-    /// `rest`.
-    pub async fn prune(&self, before: Millis, rest: Millis) -> Result<Pruned> {
-        match self.0.writer.run(Op::Prune { before, rest }).await? {
+    /// Takes away some of what is to go.
+    pub async fn prune(&self, what: Prune) -> Result<Pruned> {
+        match self.0.writer.run(Op::Prune(what)).await? {
             Answer::Pruned(pruned) => Ok(pruned),
             _ => Err(StoreError::Closed),
         }
     }
 
-    /// Hands up to so many pages that are not used any more back to the file system.
-    pub async fn give_back(&self, pages: u32) -> Result<()> {
-        self.0.writer.run(Op::GiveBack { pages }).await.map(drop)
+    /// Hands some of the space that is not used any more back to the file system; true when there is more.
+    pub async fn give_back(&self) -> Result<bool> {
+        self.tell(Op::GiveBack).await
     }
 
     async fn tell(&self, op: Op) -> Result<bool> {
