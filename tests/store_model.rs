@@ -252,14 +252,14 @@ impl Model {
         assert!(heads.values().all(|(due, _)| *due == 1), "one of each subject is due: {heads:?}");
         for ended in self.ended.values() {
             let seqs: Vec<_> = ended.iter().collect();
-            assert!(seqs.is_sorted_by_key(|id| self.order(id)), "subjects end in order: {ended:?}");
+            assert!(seqs.is_sorted_by_key(|id| order(id)), "subjects end in order: {ended:?}");
         }
     }
+}
 
-    /// Ids are made in the order of acceptance, but for those of one millisecond; the number in the event tells.
-    fn order(&self, id: &DeliveryId) -> u64 {
-        u64::from_be_bytes(id.to_bytes()[..8].try_into().unwrap()) >> 16
-    }
+/// The time in an id: they are made in the order of acceptance, one event a millisecond.
+fn order(id: &DeliveryId) -> u64 {
+    u64::from_be_bytes(id.to_bytes()[..8].try_into().unwrap()) >> 16
 }
 
 proptest! {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Deliveries, and events without any, in one step.
-const ROWS: i64 = 100;
+const ROWS: u32 = 100;
 /// Events and attempts' records in one step, in bytes: what was sent and received may make them large.
 const BYTES: u64 = 2 << 20;
 /// Free pages given back in one step, and kept at the end: a mebibyte.
@@ -59,7 +59,7 @@ pub(in crate::store) fn prune(transaction: &mut Transaction<'_>, what: Prune) ->
             break;
         }
     }
-    let mut pruned = Pruned { rows: found.len() as u64, more: bytes > most || found.len() as i64 == ROWS };
+    let mut pruned = Pruned { rows: found.len() as u64, more: bytes > most || found.len() == ROWS as usize };
     for (seq, channel, code, event) in found {
         take(transaction, seq, event)?;
         let was: Option<State> = state(code);
@@ -72,7 +72,7 @@ pub(in crate::store) fn prune(transaction: &mut Transaction<'_>, what: Prune) ->
         )?
         .execute(params![before, ROWS])?;
     pruned.rows += events as u64;
-    pruned.more |= events as i64 == ROWS;
+    pruned.more |= events == ROWS as usize;
     connection
         .prepare_cached(
             "DELETE FROM threads WHERE (channel, subject) IN (SELECT channel, subject FROM threads WHERE at < ?1 LIMIT ?2)",
