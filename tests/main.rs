@@ -7,6 +7,7 @@
 mod accepting;
 mod cli;
 mod config_reload;
+mod crash;
 mod delivering;
 mod golden;
 mod harness;

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -13,10 +14,13 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use herald::clock::pause;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
 };
+
+use super::Dice;
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct Received {
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// What it is answered with.
+    pub status: u16,
 }
 
 impl Received {
@@ -80,6 +86,8 @@ struct Inner {
     received: watch::Sender<Vec<Received>>,
     replies: Mutex<VecDeque<Reply>>,
     usual: Reply,
+    /// Answers by chance while it is there.
+    mood: Mutex<Option<Dice>>,
     /// While it has no permits nothing is answered.
     gate: Semaphore,
 }
@@ -87,12 +95,22 @@ struct Inner {
 impl Receiver {
     /// Answers `200 ok`, which is what Slack says and good enough for everybody else.
     pub async fn start() -> Self {
+        Self::start_in(None).await
+    }
+
+    /// Answers some requests slowly and some with 500, until it is calm.
+    pub async fn moody(dice: Dice) -> Self {
+        Self::start_in(Some(dice)).await
+    }
+
+    async fn start_in(mood: Option<Dice>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Inner {
             received: watch::Sender::new(Vec::new()),
             replies: Mutex::default(),
             usual: Reply::new(200, "ok"),
+            mood: Mutex::new(mood),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
         });
         let router = Router::new().fallback(answer).with_state(state.clone());
@@ -107,6 +125,11 @@ impl Receiver {
     /// The next request without an answer of its own gets this one.
     pub fn reply(&self, reply: Reply) {
         self.state.replies.lock().unwrap().push_back(reply);
+    }
+
+    /// From now on it answers well and at once.
+    pub fn calm(&self) {
+        *self.state.mood.lock().unwrap() = None;
     }
 
     /// Requests are taken and not answered until [`Self::release`].
@@ -138,8 +161,17 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let path = uri.path_and_query().map_or_else(String::new, ToString::to_string);
-    let reply = state.replies.lock().unwrap().pop_front().unwrap_or_else(|| state.usual.clone());
-    state.received.send_modify(|all| all.push(Received { method, path, headers, body }));
+    let (mut reply, mut slow) = (state.replies.lock().unwrap().pop_front(), Duration::ZERO);
+    if let (None, Some(dice)) = (&reply, state.mood.lock().unwrap().as_mut()) {
+        reply = dice.one_in(8).then(|| Reply::new(500, "not now"));
+        slow = if dice.one_in(5) { dice.up_to(150) } else { slow };
+    }
+    let reply = reply.unwrap_or_else(|| state.usual.clone());
+    let status = reply.status;
+    state.received.send_modify(|all| all.push(Received { method, path, headers, body, status }));
     let _open = state.gate.acquire().await.unwrap();
+    if !slow.is_zero() {
+        pause(slow).await;
+    }
     reply.into_response()
 }
