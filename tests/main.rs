@@ -8,6 +8,7 @@ mod accepting;
 mod cli;
 mod config_reload;
 mod crash;
+mod crash_store;
 mod delivering;
 mod golden;
 mod harness;
