@@ -10,6 +10,8 @@ mod config_reload;
 mod crash;
 mod crash_store;
 mod delivering;
+#[cfg(target_os = "linux")]
+mod faulty_disk;
 mod golden;
 mod harness;
 mod hot_reload;

@@ -4,6 +4,9 @@
 #![allow(dead_code, unused_imports)]
 
 mod dice;
+// `LD_PRELOAD` and /proc are Linux's.
+#[cfg(target_os = "linux")]
+pub mod faults;
 pub mod guests;
 mod host;
 pub mod ledger;
