@@ -8,7 +8,11 @@ mod accepting;
 mod breaker;
 mod cli;
 mod config_reload;
+mod crash;
+mod crash_store;
 mod delivering;
+#[cfg(target_os = "linux")]
+mod faulty_disk;
 mod golden;
 mod harness;
 mod hops;

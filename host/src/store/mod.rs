@@ -3,6 +3,7 @@
 //! The only place that knows SQL. Reached through [`Store`], whose operations are the domain's; nothing is answered before
 //! its commit. Imports nothing else of this crate but `model`.
 
+mod audit;
 mod error;
 mod file;
 mod read;
@@ -23,6 +24,7 @@ pub use read::{Counts, Detail, Due, Filter, Found, Listed, Replayable, Window};
 pub use write::{Accepted, Acted, HopAfter, NewDelivery, NewEvent, Next, Prune, Pruned, Settlement, Step, Work};
 
 use crate::model::{Action, ChannelState, DeliveryId, Event, Job, Millis};
+use audit::Audit;
 use read::Readers;
 use trouble::Trouble;
 use writer::{Answer, Op, Writer};
@@ -37,6 +39,8 @@ const READERS: usize = 2;
 pub struct Store(Arc<Inner>);
 
 struct Inner {
+    /// Dropped first: it has nothing to finish.
+    _audit: Option<Audit>,
     writer: Writer,
     due: Readers,
     questions: Readers,
@@ -60,12 +64,15 @@ impl Store {
     }
 
     fn open_locked(path: &Path, lock: File) -> Result<Self> {
+        let unclean = file::has_log(path);
         schema::check(&Connection::open(path)?, path)?;
         let mut connection = file::connect(path)?;
         schema::migrate(&mut connection)?;
         let trouble = Arc::new(Trouble::default());
         let readers = |count| Readers::start(count, trouble.clone(), || file::connect(path));
+        let audit = || Audit::start(file::connect(path)?, path, trouble.clone());
         Ok(Self(Arc::new(Inner {
+            _audit: if unclean { Some(audit()?) } else { None },
             due: readers(DUE_READERS)?,
             questions: readers(READERS)?,
             writer: Writer::start(connection, trouble.clone())?,
