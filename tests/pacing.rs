@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use herald::{clock::Clock, model::State};
 
-use crate::harness::{Receiver, Reply, Setup, seconds};
+use crate::harness::{
+    Receiver, Reply, Setup,
+    guests::{Act, Guest},
+    seconds,
+};
 
 /// A `webhook` channel that gets the events of the type of its name; `more` is TOML for it.
 pub fn hook(name: &str, receiver: &Receiver, more: &str) -> String {
@@ -155,5 +159,24 @@ async fn a_channel_has_a_schedule_of_its_own() {
         clock.advance(seconds(wait));
     }
     assert_eq!(host.drain().await[0].delivery.state, State::Failed);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_whose_adapter_spins_leaves_the_others_their_turn() {
+    let receiver = Receiver::start().await;
+    let spins = "[[channel]]\nname = \"spins\"\nadapter = \"guest\"\nconcurrency = 64\n\
+                 [[route]]\nevents = [\"spins\"]\nchannel = \"spins\"\n";
+    let setup = Setup::new(&format!("{spins}{}", hook("a", &receiver, "")));
+    // A limit of a second is what a spinning call takes of a thread.
+    let guest = Guest { render: Act::Spin, ..Guest::new("1", &receiver.url("/")) };
+    std::fs::write(setup.adapters().join("guest.wasm"), guest.component()).unwrap();
+    let host = setup.start().await;
+    let events = |kind: &str, count| format!("[{}]", vec![format!("{{\"type\":\"{kind}\"}}"); count].join(","));
+    host.accepted(events("spins", 200)).await;
+    host.accepted(events("a", 200)).await;
+    let all = host.until("the others", |all| settled(all) == 200).await;
+    let spun = all.iter().filter(|one| one.delivery.channel == "spins" && one.delivery.attempts > 0).count();
+    assert!(spun < 10, "{spun} of 200 calls that spin came first");
     host.stop().await;
 }
