@@ -28,6 +28,7 @@ fn new(id: &str, at: u64, channels: &[&str]) -> NewEvent {
         id: DeliveryId::new(at, rand::random()),
         channel: (*channel).to_owned(),
         sequence: None,
+        first: false,
     });
     NewEvent { deliveries: deliveries.collect(), event: event(id, at) }
 }

@@ -149,7 +149,7 @@ impl Model {
         for channel in CHANNELS {
             let id = self.new_id();
             let sequence = subject.clone().filter(|_| channel == "ordered");
-            deliveries.push(NewDelivery { id, channel: channel.to_owned(), sequence });
+            deliveries.push(NewDelivery { id, channel: channel.to_owned(), sequence, first: false });
             let known = Known { channel, subject: subject.clone(), state: State::Pending, retried: false, ended_at: 0 };
             self.known.insert(id, known);
         }
@@ -188,6 +188,7 @@ impl Model {
                 id: self.new_id(),
                 channel: "plain".to_owned(),
                 sequence: None,
+                first: false,
             }),
         };
         let fallback = settlement.fallback.as_ref().map(|new| new.id);

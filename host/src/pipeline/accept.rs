@@ -58,11 +58,13 @@ impl Pipeline {
         let Some(delivery) = self.plan().delivery(channel, &event, now) else {
             return Ok(None);
         };
+        let delivery = NewDelivery { first: true, ..delivery };
         let id = delivery.id;
+        self.store_and_wake(vec![NewEvent { event, deliveries: vec![delivery] }]).await?;
         if let Some(lane) = self.0.lane(channel) {
             lane.urge(now);
+            lane.refresh();
         }
-        self.store_and_wake(vec![NewEvent { event, deliveries: vec![delivery] }]).await?;
         Ok(Some(id))
     }
 
@@ -93,6 +95,7 @@ impl Plan {
             id: DeliveryId::new(now, rand::random()),
             channel: channel.name.clone(),
             sequence: event.subject.clone().filter(|_| channel.ordered),
+            first: false,
         })
     }
 }

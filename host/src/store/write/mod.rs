@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     StoreError,
-    rows::{NEVER, to_i64},
+    rows::{FIRST, NEVER, to_i64},
     tally::Transaction,
 };
 use crate::model::{ChannelState, DeliveryId, Event, Millis, State};
@@ -38,6 +38,8 @@ pub struct NewDelivery {
     pub channel: String,
     /// On an ordered channel, the subject: it waits for the earlier ones.
     pub sequence: Option<String>,
+    /// It goes before all others of its channel: a person waits for it.
+    pub first: bool,
 }
 
 /// What the application is told.
@@ -82,7 +84,11 @@ pub(super) fn accept(transaction: &mut Transaction<'_>, new: &NewEvent) -> Resul
 /// Adds a pending delivery to an event that is there.
 fn add(transaction: &mut Transaction<'_>, event: i64, new: &NewDelivery, now: Millis) -> Result<(), StoreError> {
     let waits = is_under_way(transaction, &new.channel, new.sequence.as_deref())?;
-    let due_at = if waits { NEVER } else { to_i64(now) };
+    let due_at = match new.first {
+        _ if waits => NEVER,
+        true => FIRST,
+        false => to_i64(now),
+    };
     transaction
         .connection
         .prepare_cached(
