@@ -8,6 +8,10 @@ mod deliveries;
 mod error;
 mod events;
 mod health;
+mod jobs;
+mod query;
+mod replay;
+mod retry;
 
 use std::{
     future::Future,
@@ -105,11 +109,20 @@ fn router(face: Face) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/v1/events", post(events::accept))
+        .route("/v1/events/replay", post(replay::all))
+        .route("/v1/events/{id}/replay", post(replay::one))
         .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/retry", post(retry::retry_all))
+        .route("/v1/deliveries/cancel", post(retry::cancel_all))
         .route("/v1/deliveries/{id}", get(deliveries::show))
+        .route("/v1/deliveries/{id}/retry", post(retry::retry))
+        .route("/v1/deliveries/{id}/cancel", post(retry::cancel))
+        .route("/v1/jobs", get(jobs::list))
+        .route("/v1/jobs/{id}", get(jobs::show))
         .route("/v1/channels", get(channels::list))
         .route("/v1/channels/{name}/test", post(channels::test))
         .route("/v1/channels/{name}/enable", post(channels::enable))
+        .route("/v1/channels/{name}/disable", post(channels::disable))
         .route("/v1/adapters", get(adapters::list))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
