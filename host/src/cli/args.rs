@@ -222,7 +222,7 @@ pub(super) struct Replay {
     #[arg(conflicts_with_all = ["kind", "project", "since", "until", "all", "detach"])]
     pub id: Option<String>,
     /// Its source, when there are several of that id; empty for what was no CloudEvent
-    #[arg(long, requires = "id")]
+    #[arg(long, requires = "id", conflicts_with_all = ["kind", "project", "since", "until", "all", "detach"])]
     pub source: Option<String>,
     /// Deliver on this channel, whatever the routes say
     #[arg(long)]
