@@ -5,14 +5,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod accepting;
+mod breaker;
 mod cli;
 mod config_reload;
 mod delivering;
 mod golden;
 mod harness;
+mod hops;
 mod hot_reload;
+mod pacing;
 mod prebuilt;
 mod readme;
+mod retention;
 mod robust;
 mod store;
+mod store_model;
 mod tidy;

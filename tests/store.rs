@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use herald::{
-    model::{Attempt, DeliveryId, Event, EventType, FailReason, Outcome, State},
-    store::{Filter, NewDelivery, NewEvent, Next, Settlement, Store, StoreError},
+    model::{Attempt, DeliveryId, Event, EventType, FailReason, Outcome, Selection, State},
+    store::{Filter, HopAfter, NewDelivery, NewEvent, Next, Settlement, Store, StoreError},
 };
 
 fn event(id: &str, at: u64) -> Event {
@@ -26,7 +26,7 @@ fn event(id: &str, at: u64) -> Event {
 fn new(id: &str, at: u64, channels: &[&str]) -> NewEvent {
     let deliveries = channels
         .iter()
-        .map(|channel| NewDelivery { id: DeliveryId::new(at, rand::random()), channel: (*channel).to_owned() });
+        .map(|channel| NewDelivery { id: DeliveryId::new(at, rand::random()), channel: (*channel).to_owned(), sequence: None });
     NewEvent { deliveries: deliveries.collect(), event: event(id, at) }
 }
 
@@ -43,7 +43,18 @@ fn settled(seq: i64, number: u32, next: Next) -> std::sync::Arc<Settlement> {
         exchanges: Vec::new(),
     };
     let thread = Some(("a".to_owned(), "s".to_owned(), "thread-1".to_owned()));
-    std::sync::Arc::new(Settlement { seq, attempt, next, now: 50, disable: None, thread })
+    std::sync::Arc::new(Settlement {
+        seq,
+        attempt,
+        next,
+        now: 50,
+        hop: HopAfter::None,
+        thread,
+        channel: None,
+        news: Vec::new(),
+        failure: None,
+        fallback: None,
+    })
 }
 
 fn open() -> (tempfile::TempDir, Store) {
@@ -59,15 +70,15 @@ async fn what_is_due_comes_in_order_within_its_window_and_without_what_is_in_han
         store.accept(vec![new(&format!("e{at}"), at, &["a", "b"])]).await.unwrap();
     }
     let window = store.due("a", 30, vec![], 10).await.unwrap();
-    let ids: Vec<&str> = window.jobs.iter().map(|job| job.event.id.as_str()).collect();
+    let ids: Vec<&str> = window.due.iter().map(|job| job.event.id.as_str()).collect();
     assert_eq!(ids, ["e10", "e20", "e30"]);
     assert_eq!(window.next_due, Some(40));
-    assert_eq!(&window.jobs[0].event.payload[..], b"\x00\xff raw");
-    let window = store.due("a", 100, vec![window.jobs[0].delivery.id], 2).await.unwrap();
-    let ids: Vec<&str> = window.jobs.iter().map(|job| job.event.id.as_str()).collect();
+    assert_eq!(&window.due[0].event.payload[..], b"\x00\xff raw");
+    let window = store.due("a", 100, vec![window.due[0].delivery.id], 2).await.unwrap();
+    let ids: Vec<&str> = window.due.iter().map(|job| job.event.id.as_str()).collect();
     assert_eq!(ids, ["e20", "e30"]);
     assert_eq!(window.next_due, Some(100), "there is more now");
-    assert!(store.due("nobody", 100, vec![], 10).await.unwrap().jobs.is_empty());
+    assert!(store.due("nobody", 100, vec![], 10).await.unwrap().due.is_empty());
 }
 
 #[tokio::test]
@@ -76,18 +87,22 @@ async fn a_settlement_moves_its_delivery_and_leaves_the_reference_to_the_next_of
     for id in ["one", "two", "three"] {
         store.accept(vec![new(id, 10 + id.len() as u64, &["a"])]).await.unwrap();
     }
-    let jobs = store.due("a", 100, vec![], 10).await.unwrap().jobs;
+    let jobs = store.due("a", 100, vec![], 10).await.unwrap().due;
     assert_eq!(jobs[0].reference, None);
     store.settle(settled(jobs[0].seq, 1, Next::Delivered)).await.unwrap();
     store.settle(settled(jobs[1].seq, 1, Next::Again { at: 500, step: 1 })).await.unwrap();
     let window = store.due("a", 100, vec![], 10).await.unwrap();
-    assert_eq!((window.jobs.len(), window.next_due), (1, Some(500)));
-    assert_eq!(window.jobs[0].reference.as_deref(), Some("thread-1"));
+    assert_eq!((window.due.len(), window.next_due), (1, Some(500)));
+    assert_eq!(window.due[0].reference.as_deref(), Some("thread-1"));
     store.settle(settled(jobs[1].seq, 2, Next::Failed(FailReason::Exhausted))).await.unwrap();
     let detail = store.delivery(jobs[1].delivery.id).await.unwrap().unwrap();
     assert_eq!((detail.delivery.state, detail.delivery.reason), (State::Failed, Some(FailReason::Exhausted)));
     assert_eq!(detail.attempts.len(), 2);
-    let pages = store.page(Filter { state: Some(State::Failed), limit: 9, ..Filter::default() }).await.unwrap();
+    let pages = store.page(Filter {
+        selection: Selection { state: Some(State::Failed), ..Selection::default() },
+        limit: 9,
+        ..Filter::default()
+    }).await.unwrap();
     assert_eq!(pages.len(), 1);
 }
 
@@ -116,7 +131,7 @@ async fn a_batch_with_a_double_in_it_is_stored_once() {
     let accepted = store.accept(batch).await.unwrap();
     assert_eq!((accepted[0].duplicate, accepted[1].duplicate), (false, true));
     assert_eq!(accepted[1].deliveries, 1, "the first one's");
-    assert!(store.due("b", 100, vec![], 10).await.unwrap().jobs.is_empty());
+    assert!(store.due("b", 100, vec![], 10).await.unwrap().due.is_empty());
 }
 
 #[tokio::test]
@@ -146,5 +161,72 @@ async fn an_accepted_event_is_there_after_the_store_is_opened_again() {
     store.accept(vec![new("kept", 1, &["a"])]).await.unwrap();
     drop(store);
     let store = Store::open(&folder.path().join("herald.db")).unwrap();
-    assert_eq!(store.due("a", 100, vec![], 10).await.unwrap().jobs[0].event.id, "kept");
+    assert_eq!(store.due("a", 100, vec![], 10).await.unwrap().due[0].event.id, "kept");
+}
+
+/// A store as a released version left it, to be opened.
+fn fixture(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("herald.db");
+    std::fs::copy(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name), &path)
+        .unwrap();
+    (folder, path)
+}
+
+#[tokio::test]
+async fn a_store_of_every_version_before_is_brought_to_the_newest_with_all_that_is_in_it() {
+    let (_folder, path) = fixture("store-1.db");
+    let store = Store::open(&path).unwrap();
+    let all = store.page(Filter { limit: 100, ..Filter::default() }).await.unwrap();
+    let mut states: Vec<_> =
+        all.iter().map(|listed| (listed.delivery.event.as_str(), listed.delivery.state)).collect();
+    states.sort_by_key(|(event, _)| *event);
+    let (delivered, pending, failed) = (State::Delivered, State::Pending, State::Failed);
+    assert_eq!(
+        states,
+        [
+            ("bad-1", failed),
+            ("bad-2", pending),
+            ("g1", delivered),
+            ("gone-1", pending),
+            ("good-0", delivered),
+            ("good-1", delivered),
+            ("good-2", delivered),
+        ]
+    );
+    let detail = store.delivery(all[0].delivery.id).await.unwrap().unwrap();
+    assert_eq!((detail.event.id.as_str(), detail.attempts.len()), ("bad-2", 1));
+    let channels = store.channels(None).await.unwrap();
+    assert!(channels["gone"].disabled.as_ref().unwrap().reason.contains("410"));
+    let counts = store.counts().await.unwrap();
+    let total: u64 = counts.iter().map(|count| count.count).sum();
+    assert_eq!(total, 7);
+    store.accept(vec![new("next", u64::MAX >> 2, &["guest"])]).await.unwrap();
+    let due = store.due("guest", u64::MAX >> 1, vec![], 10).await.unwrap().due;
+    assert_eq!(due[0].reference.as_deref(), Some("thread-7"), "threads go on");
+    drop(store);
+    // What it was migrated to is what a new one is.
+    let names = |path: &std::path::Path| -> Vec<String> {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        let mut statement = connection.prepare("SELECT type || ' ' || name FROM sqlite_schema ORDER BY 1").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let (folder, fresh) = open();
+    drop(fresh);
+    assert_eq!(names(&path), names(&folder.path().join("herald.db")));
+    let vacuum: i64 = rusqlite::Connection::open(&path)
+        .unwrap()
+        .query_row("PRAGMA auto_vacuum", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(vacuum, 2, "it gives space back");
+}
+
+#[tokio::test]
+async fn a_store_that_misses_a_table_is_refused_with_a_sentence() {
+    let (folder, store) = open();
+    drop(store);
+    let path = folder.path().join("herald.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE attempts").unwrap();
+    let refused = Store::open(&path).err().unwrap().to_string();
+    assert!(refused.contains("damaged: the table attempts is missing"), "{refused}");
 }

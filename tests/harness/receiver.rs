@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -82,6 +85,10 @@ struct Inner {
     usual: Reply,
     /// While it has no permits nothing is answered.
     gate: Semaphore,
+    /// The request with this index gets no answer: its connection ends.
+    broken: Mutex<Option<usize>>,
+    /// So many are answered all the same.
+    once: AtomicUsize,
 }
 
 impl Receiver {
@@ -94,6 +101,8 @@ impl Receiver {
             replies: Mutex::default(),
             usual: Reply::new(200, "ok"),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            broken: Mutex::default(),
+            once: AtomicUsize::new(0),
         });
         let router = Router::new().fallback(answer).with_state(state.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -112,6 +121,17 @@ impl Receiver {
     /// Requests are taken and not answered until [`Self::release`].
     pub fn hold(&self) {
         self.state.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// So many requests are answered first.
+    pub fn hold_after(&self, count: usize) {
+        self.hold();
+        self.state.once.fetch_add(count, Ordering::SeqCst);
+    }
+
+    /// The request with that index, from 0, gets no answer: its connection breaks.
+    pub fn break_off(&self, index: usize) {
+        *self.state.broken.lock().unwrap() = Some(index);
     }
 
     pub fn release(&self) {
@@ -139,7 +159,13 @@ async fn answer(
 ) -> Response {
     let path = uri.path_and_query().map_or_else(String::new, ToString::to_string);
     let reply = state.replies.lock().unwrap().pop_front().unwrap_or_else(|| state.usual.clone());
-    state.received.send_modify(|all| all.push(Received { method, path, headers, body }));
-    let _open = state.gate.acquire().await.unwrap();
+    let mut index = 0;
+    state.received.send_modify(|all| {
+        index = all.len();
+        all.push(Received { method, path, headers, body });
+    });
+    assert!(state.broken.lock().unwrap().take_if(|broken| *broken == index).is_none(), "this breaks the connection");
+    let free = state.once.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+    let _open = if free { None } else { Some(state.gate.acquire().await.unwrap()) };
     reply.into_response()
 }

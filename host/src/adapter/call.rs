@@ -1,11 +1,7 @@
-//! Calls of an adapter, each in a sandbox of its own, on threads of their own.
-//!
-//! A spinning guest holds one of these threads until its time is over, never one of the async runtime's.
+//! Calls of an adapter, each in a sandbox of its own. They block: [`CallThreads`](super::CallThreads) makes them.
 
-use std::{fmt, sync::Arc, thread};
+use std::fmt;
 
-use crossbeam_channel::Sender;
-use tokio::sync::oneshot;
 use wasmtime::{Store, Trap, component::Instance};
 
 use super::{component::Adapter, engine::HostState};
@@ -95,74 +91,4 @@ fn explain(error: &wasmtime::Error, state: &HostState, time: std::time::Duration
         message.push_str(last);
     }
     message
-}
-
-type Job = Box<dyn FnOnce() + Send>;
-
-/// A panic would be a defect of the host's; it must cost that one call and not the thread.
-fn run(job: Job) {
-    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
-        tracing::error!("a call of an adapter panicked in the host; please report this");
-    }
-}
-
-/// The threads that adapters run on. Dropping the last handle ends them.
-#[derive(Clone)]
-pub struct CallThreads(Sender<Job>);
-
-impl CallThreads {
-    /// Starts them; 0 means as many as there are cores.
-    pub fn start(threads: usize) -> std::io::Result<Self> {
-        let threads = match threads {
-            0 => thread::available_parallelism()?.get(),
-            n => n,
-        };
-        let (sender, receiver) = crossbeam_channel::unbounded::<Job>();
-        for _ in 0..threads {
-            let receiver = receiver.clone();
-            thread::Builder::new().name("adapter-call".to_owned()).spawn(move || receiver.iter().for_each(run))?;
-        }
-        Ok(Self(sender))
-    }
-
-    /// [`Adapter::render`] on one of these threads.
-    pub async fn render(
-        &self,
-        adapter: &Arc<Adapter>,
-        context: &Arc<Context>,
-        event: &Arc<Event>,
-    ) -> Result<Result<Request, Refusal>, CallError> {
-        let (adapter, context, event) = (adapter.clone(), context.clone(), event.clone());
-        self.run("render", move || adapter.render(&context, &event)).await
-    }
-
-    /// [`Adapter::interpret`] on one of these threads.
-    pub async fn interpret(
-        &self,
-        adapter: &Arc<Adapter>,
-        context: &Arc<Context>,
-        event: &Arc<Event>,
-        state: Vec<u8>,
-        response: Arc<Response>,
-    ) -> Result<Verdict, CallError> {
-        let (adapter, context, event) = (adapter.clone(), context.clone(), event.clone());
-        self.run("interpret", move || adapter.interpret(&context, &event, &state, &response)).await
-    }
-
-    async fn run<R: Send + 'static>(
-        &self,
-        function: &'static str,
-        call: impl FnOnce() -> Result<R, CallError> + Send + 'static,
-    ) -> Result<R, CallError> {
-        let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move || {
-            // Nobody waits any more when the host stops in the middle: the answer is not missed.
-            let _ = sender.send(call());
-        });
-        let lost = || CallError { function, message: "was not finished by the host".to_owned(), may_pass: true };
-        if self.0.send(job).is_err() {
-            return Err(lost());
-        }
-        receiver.await.unwrap_or_else(|_| Err(lost()))
-    }
 }

@@ -1,9 +1,14 @@
 //! What people do while the host runs: enable and disable channels, retry and cancel deliveries, replay events.
 
-use super::Pipeline;
+use std::sync::Arc;
+
+use super::{
+    Pipeline,
+    lane::Lane,
+    news::{self, News},
+};
 use crate::{
     model::{Action, Change, DeliveryId},
-    pipeline::news::{self, News},
     store::{Acted, StoreError},
 };
 
@@ -25,7 +30,7 @@ pub enum Replayed {
 impl Pipeline {
     /// Lets a channel that was disabled deliver again; false when there is no such channel.
     pub async fn enable(&self, channel: &str) -> Result<bool, StoreError> {
-        let Some(lane) = self.0.lane(channel) else {
+        let Some(lane) = self.known(channel).await? else {
             return Ok(false);
         };
         let state = lane.enable(self.0.clock.now());
@@ -36,7 +41,7 @@ impl Pipeline {
 
     /// Stops a channel's deliveries until somebody enables it; false when there is no such channel.
     pub async fn disable(&self, channel: &str, reason: &str) -> Result<bool, StoreError> {
-        let Some(lane) = self.0.lane(channel) else {
+        let Some(lane) = self.known(channel).await? else {
             return Ok(false);
         };
         let now = self.0.clock.now();
@@ -48,6 +53,17 @@ impl Pipeline {
             lane.wake();
         }
         Ok(true)
+    }
+
+    /// A channel's lane, which by then knows what the store remembers.
+    async fn known(&self, channel: &str) -> Result<Option<Arc<Lane>>, StoreError> {
+        let Some(lane) = self.0.lane(channel) else {
+            return Ok(None);
+        };
+        if let Some(state) = self.0.store.channels(Some(channel.to_owned())).await?.remove(channel) {
+            lane.remember(state);
+        }
+        Ok(Some(lane))
     }
 
     /// Makes a delivery due again, before all others of its channel; or stops it.

@@ -115,6 +115,10 @@ fn serving(inner: &Inner, lane: &Lane, served: &mut Option<Arc<Served>>) -> Resu
         _ => {
             let new = Served::new(channel.clone(), adapter)
                 .map_err(|error| format!("its settings can't be used: {error}"))?;
+            if served.is_some() {
+                // What has changed may have mended it.
+                lane.urge(inner.clock.now());
+            }
             Ok(served.insert(Arc::new(new)).clone())
         }
     }

@@ -107,6 +107,8 @@ pub(in crate::store) fn settle(transaction: &mut Transaction<'_>, settled: &Sett
     note(transaction, settled)?;
     // What somebody has cancelled meanwhile stays so, unless it was taken all the same.
     if found.state != State::Pending && settled.next != Next::Delivered {
+        let mut count = transaction.connection.prepare_cached("UPDATE deliveries SET attempts = ?2 WHERE seq = ?1")?;
+        count.execute(params![settled.seq, settled.attempt.number])?;
         return Ok(false);
     }
     update(transaction, settled)?;

@@ -1,0 +1,208 @@
+//! A channel whose receiver fails: it waits, it probes, it is given up, it says so, and another one takes over.
+
+use herald::{
+    clock::Clock,
+    model::{FailReason, State},
+};
+
+use crate::{
+    harness::{Receiver, Reply, Setup, TestHost, seconds},
+    pacing::hook,
+};
+
+const NOW: u64 = 1_700_000_000_000;
+
+/// A channel for what Herald itself has to tell.
+fn told(receiver: &Receiver) -> String {
+    hook("ops", receiver, "").replace("events = [\"ops\"]", "events = [\"herald.*\"]")
+}
+
+/// The types of what has been told, and the channels that it is about.
+fn news(receiver: &Receiver) -> Vec<(String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    receiver
+        .received()
+        .iter()
+        .map(|received| (text(&received.json()["type"]), text(&received.json()["data"]["channel"])))
+        .collect()
+}
+
+async fn attempts(host: &TestHost, count: u32) {
+    let of = |all: &[herald::store::Listed]| {
+        let those = all.iter().filter(|listed| listed.delivery.channel == "a");
+        those.map(|listed| listed.delivery.attempts).sum::<u32>()
+    };
+    host.until(&format!("{count} attempts"), |all| of(all) >= count).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_so_many_failures_in_a_row_the_channel_waits_and_one_delivery_probes() {
+    let (receiver, ops) = (Receiver::start().await, Receiver::start().await);
+    let clock = Clock::manual(NOW);
+    let config = format!(
+        "[delivery]\nbreaker_failures = 4\nbreaker_wait = \"60s\"\nschedule = [\"1s\", \"1s\", \"1s\", \"1s\", \"1s\"]\n{}{}",
+        hook("a", &receiver, "concurrency = 2"),
+        told(&ops)
+    );
+    let setup = Setup::new(&config).clock(clock.clone());
+    for _ in 0..5 {
+        receiver.reply(Reply::new(503, "down"));
+    }
+    let host = setup.start().await;
+    let events: Vec<_> = (0..10).map(|number| format!(r#"{{"type":"a","id":"e{number}"}}"#)).collect();
+    host.accepted(format!("[{}]", events.join(","))).await;
+    // Two may be under way when the fourth failure trips it.
+    attempts(&host, 4).await;
+    ops.wait_for(1).await;
+    let tried = receiver.received().len();
+    assert!((4..=5).contains(&tried), "{tried}");
+    let (_, channels) = host.get("/v1/channels").await;
+    assert!(channels["channels"][0]["waits"].as_str().unwrap().contains("its receiver fails"), "{channels}");
+    if tried == 4 {
+        clock.advance(seconds(59));
+        assert_eq!(receiver.received().len(), 4);
+        clock.advance(seconds(1));
+        attempts(&host, 5).await;
+        assert_eq!(receiver.received().len(), 5, "one probes");
+        clock.advance(seconds(119));
+        assert_eq!(receiver.received().len(), 5, "and waits twice as long");
+    }
+    clock.advance(seconds(120));
+    host.drain().await;
+    assert_eq!(ops.wait_for(2).await.len(), 2);
+    let both = ["herald.channel_failing", "herald.channel_recovered"].map(|kind| (kind.to_owned(), "a".to_owned()));
+    assert_eq!(news(&ops), both);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_herald_tells_never_goes_to_the_channel_that_it_is_about_and_is_not_told_of_itself() {
+    let (receiver, other) = (Receiver::start().await, Receiver::start().await);
+    let clock = Clock::manual(NOW);
+    // Both get everything, and both fail.
+    let config = format!(
+        "[delivery]\nschedule = []\n{}{}[[route]]\nchannel = \"a\"\n[[route]]\nchannel = \"b\"\n",
+        hook("a", &receiver, ""),
+        hook("b", &other, ""),
+    );
+    let setup = Setup::new(&config).clock(clock.clone());
+    for _ in 0..2 {
+        receiver.reply(Reply::new(404, ""));
+        other.reply(Reply::new(404, ""));
+    }
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"anything","id":"e","project":"p"}"#).await;
+    host.drain().await;
+    for (receiver, about) in [(&receiver, "b"), (&other, "a")] {
+        let received = receiver.wait_for(2).await;
+        assert_eq!(received.len(), 2, "the event, and that it failed on the other one");
+        let told = received[1].json();
+        assert_eq!((told["type"].as_str(), told["data"]["channel"].as_str()), (Some("herald.delivery_failed"), Some(about)));
+        assert_eq!((told["data"]["event"].as_str(), told["project"].as_str()), (Some("e"), Some("p")));
+        assert_eq!(told["data"]["failed"], "rejected");
+    }
+    host.drain().await;
+    assert_eq!(host.deliveries().await.len(), 4, "a failure of what tells of a failure is not told");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_has_failed_for_five_days_is_disabled_and_recovers_when_it_is_enabled() {
+    let (receiver, ops) = (Receiver::start().await, Receiver::start().await);
+    let clock = Clock::manual(NOW);
+    let config = format!(
+        "[delivery]\nschedule = [{}]\njitter = 0.0\nbreaker_failures = 0\n{}{}",
+        ["\"24h\""; 20].join(","),
+        hook("a", &receiver, ""),
+        told(&ops)
+    );
+    let setup = Setup::new(&config).clock(clock.clone());
+    for _ in 0..6 {
+        receiver.reply(Reply::new(500, "down"));
+    }
+    let mut host = setup.start().await;
+    host.accepted(r#"{"type":"a"}"#).await;
+    for day in 1..=5 {
+        attempts(&host, day).await;
+        if day == 3 {
+            // It is remembered over a restart.
+            host.stop().await;
+            host = setup.start().await;
+        }
+        clock.advance(seconds(86_400));
+    }
+    assert_eq!(news(&ops), [], "so far it only fails");
+    attempts(&host, 6).await;
+    ops.wait_for(1).await;
+    let (_, channels) = host.get("/v1/channels").await;
+    let reason = channels["channels"][0]["disabled"]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("it has failed since 2023-11-14") && reason.contains("answered 500"), "{reason}");
+    clock.advance(seconds(86_400));
+    host.http.post(format!("{}/v1/channels/a/enable", host.base)).send().await.unwrap();
+    host.drain().await;
+    ops.wait_for(2).await;
+    let both = ["herald.channel_disabled", "herald.channel_recovered"].map(|kind| (kind.to_owned(), "a".to_owned()));
+    assert_eq!(news(&ops), both);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_and_a_tripped_breaker_outlast_a_restart() {
+    let receiver = Receiver::start().await;
+    let clock = Clock::manual(NOW);
+    let trips = "[delivery]\nbreaker_failures = 1\nbreaker_wait = \"60s\"\n";
+    for (reply, wait) in
+        [(Reply::new(429, "").header("retry-after", "90"), 90), (Reply::new(500, ""), 60)]
+    {
+        let setup = Setup::new(&format!("{trips}{}", hook("a", &receiver, ""))).clock(clock.clone());
+        receiver.reply(reply);
+        let host = setup.start().await;
+        host.accepted(r#"{"type":"a"}"#).await;
+        attempts(&host, 1).await;
+        host.stop().await;
+        let before = receiver.received().len();
+        let host = setup.start().await;
+        host.accepted(r#"{"type":"a"}"#).await;
+        clock.advance(seconds(wait - 1));
+        assert_eq!(receiver.received().len(), before, "nothing goes out before");
+        clock.advance(seconds(1));
+        host.drain().await;
+        assert_eq!(receiver.received().len(), before + 2);
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_exhausted_goes_to_the_fallback_channel_once_and_no_further() {
+    let (receiver, other) = (Receiver::start().await, Receiver::start().await);
+    let config = format!(
+        "[delivery]\nschedule = []\n{}{}",
+        hook("a", &receiver, "fallback = \"b\""),
+        hook("b", &other, "")
+    );
+    let setup = Setup::new(&config);
+    receiver.reply(Reply::new(500, ""));
+    receiver.reply(Reply::new(404, ""));
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"a","id":"exhausted"}"#).await;
+    host.drain().await;
+    host.accepted(r#"{"type":"a","id":"rejected"}"#).await;
+    host.drain().await;
+    let received = other.wait_for(1).await;
+    assert_eq!(received[0].json()["id"], "exhausted");
+    let all = host.deliveries().await;
+    let mut ends: Vec<_> = all
+        .iter()
+        .map(|one| (one.delivery.event.as_str(), one.delivery.channel.as_str(), one.delivery.state, one.delivery.reason))
+        .collect();
+    ends.sort_by_key(|(event, channel, ..)| (*event, *channel));
+    assert_eq!(
+        ends,
+        [
+            ("exhausted", "a", State::Failed, Some(FailReason::Exhausted)),
+            ("exhausted", "b", State::Delivered, None),
+            ("rejected", "a", State::Failed, Some(FailReason::Rejected)),
+        ]
+    );
+    host.stop().await;
+}

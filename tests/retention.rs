@@ -1,0 +1,79 @@
+//! What has ended is kept for a time and within a size; what is pending is always kept.
+
+use herald::{clock::Clock, model::State};
+
+use crate::{
+    harness::{Receiver, Reply, Setup, seconds},
+    pacing::hook,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_thirty_days_ago_is_taken_away_and_what_is_pending_stays() {
+    let receiver = Receiver::start().await;
+    let clock = Clock::manual(1_700_000_000_000);
+    let config = format!(
+        "[delivery]\nschedule = [\"30d\", \"30d\"]\njitter = 0.0\ndisable_after = \"\"\n{}",
+        hook("a", &receiver, "")
+    );
+    let setup = Setup::new(&config).clock(clock.clone());
+    for status in [200, 404, 500] {
+        receiver.reply(Reply::new(status, ""));
+    }
+    let host = setup.start().await;
+    for id in ["delivered", "rejected", "pending"] {
+        host.accepted(format!(r#"{{"type":"a","id":"{id}"}}"#)).await;
+        host.until("the attempt", |all| all[0].delivery.event == id && all[0].delivery.attempts == 1).await;
+    }
+    host.accepted(r#"{"type":"unrouted","id":"unrouted"}"#).await;
+    clock.advance(seconds(29 * 86_400));
+    host.accepted(r#"{"type":"a","id":"later"}"#).await;
+    host.until("the later one", |all| all[0].delivery.state == State::Delivered).await;
+    assert_eq!(host.deliveries().await.len(), 4);
+    clock.advance(seconds(86_400 - 60));
+    assert_eq!(host.deliveries().await.len(), 4, "a minute before");
+    clock.advance(seconds(120));
+    let store = host.app.pipeline().store().clone();
+    let gone = async {
+        while host.deliveries().await.len() > 2 || !store.events("unrouted".to_owned()).await.unwrap().is_empty() {
+            herald::clock::pause(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    crate::harness::within("the old ones to go", gone).await;
+    let left: Vec<_> = host.deliveries().await.into_iter().map(|one| one.delivery.event).collect();
+    assert_eq!(left, ["later", "pending"]);
+    // Its id is free again, and it is another event.
+    assert_eq!(host.accepted(r#"{"type":"a","id":"delivered"}"#).await["duplicate"], false);
+    let (_, channels) = host.get("/v1/channels").await;
+    assert!(channels["channels"][0]["deliveries"]["failed"].is_null(), "{channels}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_grows_beyond_its_size_loses_its_oldest_and_gives_the_space_back() {
+    let receiver = Receiver::start().await;
+    let config = format!("[store]\nmax_size = \"1 MiB\"\nkeep = \"2s\"\n{}", hook("a", &receiver, ""));
+    // The size alone does it: the age is the first one's, which is not reached.
+    let setup = Setup::new(&config.replace("keep = \"2s\"\n", "")).clock(Clock::manual(1_700_000_000_000));
+    let host = setup.start().await;
+    let body = "x".repeat(20_000);
+    for number in 0..200 {
+        host.accepted(format!(r#"{{"type":"a","id":"e{number}","body":"{body}"}}"#)).await;
+    }
+    host.drain().await;
+    let store = host.app.pipeline().store().clone();
+    assert!(store.size().await.unwrap() > 8 << 20, "two copies of each body");
+    setup.clock.advance(seconds(60));
+    let small = async {
+        while store.size().await.unwrap() > 1 << 20 {
+            herald::clock::pause(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    crate::harness::within("the store to become small", small).await;
+    let left = host.deliveries().await;
+    assert!(!left.is_empty() && left.len() < 60, "{}", left.len());
+    assert_eq!(left[0].delivery.event, "e199", "the newest stay");
+    drop(store);
+    host.stop().await;
+    let length = std::fs::metadata(setup.folder.path().join("herald.db")).unwrap().len();
+    assert!(length < 2 << 20, "{length}");
+}
