@@ -97,7 +97,10 @@ async fn what_herald_tells_never_goes_to_the_channel_that_it_is_about_and_is_not
         let received = receiver.wait_for(2).await;
         assert_eq!(received.len(), 2, "the event, and that it failed on the other one");
         let told = received[1].json();
-        assert_eq!((told["type"].as_str(), told["data"]["channel"].as_str()), (Some("herald.delivery_failed"), Some(about)));
+        assert_eq!(
+            (told["type"].as_str(), told["data"]["channel"].as_str()),
+            (Some("herald.delivery_failed"), Some(about))
+        );
         assert_eq!((told["data"]["event"].as_str(), told["project"].as_str()), (Some("e"), Some("p")));
         assert_eq!(told["data"]["failed"], "rejected");
     }
@@ -151,9 +154,7 @@ async fn a_pause_and_a_tripped_breaker_outlast_a_restart() {
     let receiver = Receiver::start().await;
     let clock = Clock::manual(NOW);
     let trips = "[delivery]\nbreaker_failures = 1\nbreaker_wait = \"60s\"\n";
-    for (reply, wait) in
-        [(Reply::new(429, "").header("retry-after", "90"), 90), (Reply::new(500, ""), 60)]
-    {
+    for (reply, wait) in [(Reply::new(429, "").header("retry-after", "90"), 90), (Reply::new(500, ""), 60)] {
         let setup = Setup::new(&format!("{trips}{}", hook("a", &receiver, ""))).clock(clock.clone());
         receiver.reply(reply);
         let host = setup.start().await;
@@ -175,11 +176,8 @@ async fn a_pause_and_a_tripped_breaker_outlast_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_exhausted_goes_to_the_fallback_channel_once_and_no_further() {
     let (receiver, other) = (Receiver::start().await, Receiver::start().await);
-    let config = format!(
-        "[delivery]\nschedule = []\n{}{}",
-        hook("a", &receiver, "fallback = \"b\""),
-        hook("b", &other, "")
-    );
+    let config =
+        format!("[delivery]\nschedule = []\n{}{}", hook("a", &receiver, "fallback = \"b\""), hook("b", &other, ""));
     let setup = Setup::new(&config);
     receiver.reply(Reply::new(500, ""));
     receiver.reply(Reply::new(404, ""));
@@ -193,7 +191,9 @@ async fn what_is_exhausted_goes_to_the_fallback_channel_once_and_no_further() {
     let all = host.deliveries().await;
     let mut ends: Vec<_> = all
         .iter()
-        .map(|one| (one.delivery.event.as_str(), one.delivery.channel.as_str(), one.delivery.state, one.delivery.reason))
+        .map(|one| {
+            (one.delivery.event.as_str(), one.delivery.channel.as_str(), one.delivery.state, one.delivery.reason)
+        })
         .collect();
     ends.sort_by_key(|(event, channel, ..)| (*event, *channel));
     assert_eq!(

@@ -6,6 +6,7 @@
 
 mod accepting;
 mod breaker;
+mod channels;
 mod cli;
 mod config_reload;
 mod delivering;
@@ -13,9 +14,11 @@ mod golden;
 mod harness;
 mod hops;
 mod hot_reload;
+mod operating;
 mod pacing;
 mod prebuilt;
 mod readme;
+mod replaying;
 mod retention;
 mod robust;
 mod store;

@@ -24,9 +24,11 @@ fn event(id: &str, at: u64) -> Event {
 }
 
 fn new(id: &str, at: u64, channels: &[&str]) -> NewEvent {
-    let deliveries = channels
-        .iter()
-        .map(|channel| NewDelivery { id: DeliveryId::new(at, rand::random()), channel: (*channel).to_owned(), sequence: None });
+    let deliveries = channels.iter().map(|channel| NewDelivery {
+        id: DeliveryId::new(at, rand::random()),
+        channel: (*channel).to_owned(),
+        sequence: None,
+    });
     NewEvent { deliveries: deliveries.collect(), event: event(id, at) }
 }
 
@@ -98,11 +100,14 @@ async fn a_settlement_moves_its_delivery_and_leaves_the_reference_to_the_next_of
     let detail = store.delivery(jobs[1].delivery.id).await.unwrap().unwrap();
     assert_eq!((detail.delivery.state, detail.delivery.reason), (State::Failed, Some(FailReason::Exhausted)));
     assert_eq!(detail.attempts.len(), 2);
-    let pages = store.page(Filter {
-        selection: Selection { state: Some(State::Failed), ..Selection::default() },
-        limit: 9,
-        ..Filter::default()
-    }).await.unwrap();
+    let pages = store
+        .page(Filter {
+            selection: Selection { state: Some(State::Failed), ..Selection::default() },
+            limit: 9,
+            ..Filter::default()
+        })
+        .await
+        .unwrap();
     assert_eq!(pages.len(), 1);
 }
 
@@ -178,8 +183,7 @@ async fn a_store_of_every_version_before_is_brought_to_the_newest_with_all_that_
     let (_folder, path) = fixture("store-1.db");
     let store = Store::open(&path).unwrap();
     let all = store.page(Filter { limit: 100, ..Filter::default() }).await.unwrap();
-    let mut states: Vec<_> =
-        all.iter().map(|listed| (listed.delivery.event.as_str(), listed.delivery.state)).collect();
+    let mut states: Vec<_> = all.iter().map(|listed| (listed.delivery.event.as_str(), listed.delivery.state)).collect();
     states.sort_by_key(|(event, _)| *event);
     let (delivered, pending, failed) = (State::Delivered, State::Pending, State::Failed);
     assert_eq!(
@@ -214,10 +218,8 @@ async fn a_store_of_every_version_before_is_brought_to_the_newest_with_all_that_
     let (folder, fresh) = open();
     drop(fresh);
     assert_eq!(names(&path), names(&folder.path().join("herald.db")));
-    let vacuum: i64 = rusqlite::Connection::open(&path)
-        .unwrap()
-        .query_row("PRAGMA auto_vacuum", [], |row| row.get(0))
-        .unwrap();
+    let vacuum: i64 =
+        rusqlite::Connection::open(&path).unwrap().query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).unwrap();
     assert_eq!(vacuum, 2, "it gives space back");
 }
 

@@ -149,8 +149,7 @@ impl Model {
             let id = self.new_id();
             let sequence = subject.clone().filter(|_| channel == "ordered");
             deliveries.push(NewDelivery { id, channel: channel.to_owned(), sequence });
-            let known =
-                Known { channel, subject: subject.clone(), state: State::Pending, retried: false, ended_at: 0 };
+            let known = Known { channel, subject: subject.clone(), state: State::Pending, retried: false, ended_at: 0 };
             self.known.insert(id, known);
         }
         self.events += 1;
@@ -184,7 +183,11 @@ impl Model {
             news: Vec::new(),
             failure: None,
             // Its event has a delivery there already, unless that was pruned: either way it is no second one.
-            fallback: falls_back.then(|| NewDelivery { id: self.new_id(), channel: "plain".to_owned(), sequence: None }),
+            fallback: falls_back.then(|| NewDelivery {
+                id: self.new_id(),
+                channel: "plain".to_owned(),
+                sequence: None,
+            }),
         };
         let fallback = settlement.fallback.as_ref().map(|new| new.id);
         self.store.settle(Arc::new(settlement)).await.unwrap();
@@ -194,8 +197,7 @@ impl Model {
         if let Some(fallback) = fallback
             && self.store.delivery(fallback).await.unwrap().is_some()
         {
-            let known =
-                Known { channel: "plain", subject: None, state: State::Pending, retried: false, ended_at: 0 };
+            let known = Known { channel: "plain", subject: None, state: State::Pending, retried: false, ended_at: 0 };
             self.known.insert(fallback, known);
         }
     }
@@ -205,7 +207,8 @@ impl Model {
         let acted = self.store.act(action, id, self.now).await.unwrap();
         let known = self.known[&id].clone();
         match (action, known.state) {
-            (Action::Retry, State::Delivered) | (Action::Cancel, State::Delivered | State::Failed | State::Cancelled) => {
+            (Action::Retry, State::Delivered)
+            | (Action::Cancel, State::Delivered | State::Failed | State::Cancelled) => {
                 assert_eq!(acted, Acted::Not(known.state));
             }
             (Action::Cancel, _) => {

@@ -13,12 +13,9 @@ mod query;
 mod replay;
 mod retry;
 
-use std::{
-    future::Future,
-    sync::{Arc, OnceLock},
-};
+use std::{future::Future, sync::Arc};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::{
     Router,
     http::StatusCode,
@@ -35,7 +32,7 @@ pub struct Face(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    ready: OnceLock<Ready>,
+    ready: ArcSwapOption<Ready>,
     stopping: std::sync::atomic::AtomicBool,
     reload: ArcSwap<Vec<String>>,
 }
@@ -48,8 +45,7 @@ struct Ready {
 impl Face {
     /// From now on events are accepted, in bodies of up to `max_body` bytes.
     pub fn ready(&self, pipeline: Pipeline, max_body: usize) {
-        // A second call would be a second host behind one face: the first one stays.
-        let _ = self.0.ready.set(Ready { pipeline, max_body });
+        self.0.ready.store(Some(Arc::new(Ready { pipeline, max_body })));
     }
 
     /// From now on readiness is denied, so that no balancer sends more.
@@ -57,13 +53,18 @@ impl Face {
         self.0.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// Lets go of the host, which has stopped: a connection that is still there must not hold its store.
+    pub fn stopped(&self) {
+        self.0.ready.store(None);
+    }
+
     /// What is wrong with the config file as it stands; empty when what runs is what it says.
     pub fn reloaded(&self, problems: Vec<String>) {
         self.0.reload.store(Arc::new(problems));
     }
 
-    fn get(&self) -> Result<&Ready, ApiError> {
-        self.0.ready.get().ok_or_else(|| {
+    fn get(&self) -> Result<Arc<Ready>, ApiError> {
+        self.0.ready.load_full().ok_or_else(|| {
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "starting",

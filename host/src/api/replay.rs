@@ -41,7 +41,7 @@ fn several(id: &str, sources: &[String]) -> ApiError {
         StatusCode::CONFLICT,
         "several_events",
         format!("there are {} events `{id}`, from the sources {}{more}", sources.len(), named.join(", ")),
-        "name the one that is meant by source=; it is empty for what was no CloudEvent",
+        "name the one that is meant by source=; an empty one is meant by source= alone",
     )
 }
 

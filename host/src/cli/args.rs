@@ -221,7 +221,7 @@ pub(super) struct Replay {
     /// The event's id
     #[arg(conflicts_with_all = ["kind", "project", "since", "until", "all", "detach"])]
     pub id: Option<String>,
-    /// Its source, when there are several of that id; empty for what was no CloudEvent
+    /// Its source, when there are several of that id; `""` for an empty one
     #[arg(long, requires = "id", conflicts_with_all = ["kind", "project", "since", "until", "all", "detach"])]
     pub source: Option<String>,
     /// Deliver on this channel, whatever the routes say
