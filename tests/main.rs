@@ -8,6 +8,7 @@ mod accepting;
 mod breaker;
 mod channels;
 mod cli;
+mod commands;
 mod config_reload;
 mod delivering;
 mod golden;
