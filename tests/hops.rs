@@ -3,7 +3,7 @@
 use herald::{clock::Clock, model::State};
 use rustix::process::Signal;
 
-use crate::harness::{Receiver, Reply, Setup, guests::Guest, process::Program, seconds};
+use crate::harness::{Receiver, Setup, guests::Guest, process::Program, seconds};
 
 const CHANNEL: &str = "[[channel]]\nname = \"c\"\nadapter = \"guest\"\n[[route]]\nchannel = \"c\"\n";
 

@@ -10,7 +10,11 @@ mod channels;
 mod cli;
 mod commands;
 mod config_reload;
+mod crash;
+mod crash_store;
 mod delivering;
+#[cfg(target_os = "linux")]
+mod faulty_disk;
 mod golden;
 mod harness;
 mod hops;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use herald::{
     model::{Action, Attempt, DeliveryId, Event, EventType, FailReason, Outcome, State},
-    store::{Acted, Filter, HopAfter, NewDelivery, NewEvent, Next, Settlement, Store},
+    store::{Acted, Filter, HopAfter, NewDelivery, NewEvent, Next, Prune, Settlement, Store},
 };
 use proptest::prelude::*;
 
@@ -130,9 +130,10 @@ impl Model {
             Op::Pass(time) => self.now += u64::from(time),
             Op::Prune(age) => {
                 let before = self.now.saturating_sub(u64::from(age));
-                while self.store.prune(before, before).await.unwrap().more {}
+                let what = Prune { before, bytes: u64::MAX, rest: before };
+                while self.store.prune(what).await.unwrap().more {}
                 self.known.retain(|_, known| known.state == State::Pending || known.ended_at >= before);
-                self.store.give_back(100).await.unwrap();
+                self.store.give_back().await.unwrap();
             }
             Op::Reopen => {
                 // The lock on the file goes with the last handle.
@@ -251,14 +252,14 @@ impl Model {
         assert!(heads.values().all(|(due, _)| *due == 1), "one of each subject is due: {heads:?}");
         for ended in self.ended.values() {
             let seqs: Vec<_> = ended.iter().collect();
-            assert!(seqs.is_sorted_by_key(|id| self.order(id)), "subjects end in order: {ended:?}");
+            assert!(seqs.is_sorted_by_key(|id| order(id)), "subjects end in order: {ended:?}");
         }
     }
+}
 
-    /// Ids are made in the order of acceptance, but for those of one millisecond; the number in the event tells.
-    fn order(&self, id: &DeliveryId) -> u64 {
-        u64::from_be_bytes(id.to_bytes()[..8].try_into().unwrap()) >> 16
-    }
+/// The time in an id: they are made in the order of acceptance, one event a millisecond.
+fn order(id: &DeliveryId) -> u64 {
+    u64::from_be_bytes(id.to_bytes()[..8].try_into().unwrap()) >> 16
 }
 
 proptest! {

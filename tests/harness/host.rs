@@ -175,7 +175,8 @@ impl TestHost {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+/// The status, and the body as JSON where it is any.
+pub(super) async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
     let response = within("an answer of the API", request.send()).await.unwrap();
     let status = response.status();
     let body = response.text().await.unwrap();

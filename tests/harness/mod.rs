@@ -1,15 +1,21 @@
-//! A host in this process, a receiver that does what it is told, and guests made to order.
+//! A host in this process or as a program, a receiver that does what it is told, guests made to order, and faults.
 
 // The benches use a part of it.
 #![allow(dead_code, unused_imports)]
 
+mod dice;
+// `LD_PRELOAD` and /proc are Linux's.
+#[cfg(target_os = "linux")]
+pub mod faults;
 pub mod guests;
 mod host;
+pub mod ledger;
 pub mod process;
 mod receiver;
 
 use std::{future::Future, time::Duration};
 
+pub use dice::{Dice, rounds};
 pub use host::{Setup, TestHost, http, seconds};
 pub use receiver::{Receiver, Reply};
 

@@ -1,16 +1,22 @@
 //! The program itself, as a child process: it is killed when the test lets go of it.
 
-use std::{path::Path, process::Stdio};
+use std::{path::Path, process::Stdio, time::Duration};
 
+use herald::clock::pause;
+use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
     sync::watch,
 };
 
-use super::within;
+use super::{
+    DEADLINE,
+    host::{answer, http},
+    within,
+};
 
 /// Runs `herald` in a folder, with nothing of this process's environment that could matter.
 pub struct Program<'a> {
@@ -26,12 +32,13 @@ pub struct Ended {
     pub err: String,
 }
 
-/// A host that is ready.
+/// A host: ready, when it comes from [`Program::serve`].
 pub struct Running {
     child: Child,
     /// Its log so far, and whether it has come to its end.
     log: watch::Receiver<(Vec<String>, bool)>,
     reader: tokio::task::JoinHandle<()>,
+    http: reqwest::Client,
     pub address: String,
 }
 
@@ -45,12 +52,19 @@ impl<'a> Program<'a> {
         self
     }
 
+    pub fn folder(&self) -> &Path {
+        self.folder
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
         command.args(arguments).current_dir(self.folder).kill_on_drop(true);
         command.env_clear().env("HOME", self.folder).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HERALD_ADAPTERS__CACHE", super::host::shared_cache());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        if let Ok(m) = std::env::var("HERALD_MUTANT") {
+            command.env("HERALD_MUTANT", m);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -81,6 +95,16 @@ impl<'a> Program<'a> {
 
     /// Starts a host and waits until it says that it is ready.
     pub async fn serve(&self, arguments: &[&str]) -> Running {
+        let mut running = self.launch(arguments);
+        if !running.ready().await {
+            let (code, log) = running.ended().await;
+            panic!("the host did not start, but ended with {code:?}: {log:#?}");
+        }
+        running
+    }
+
+    /// Starts a host and waits for nothing.
+    pub fn launch(&self, arguments: &[&str]) -> Running {
         let mut child = self.command(&[&["serve"], arguments].concat()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = watch::channel((Vec::new(), false));
@@ -90,11 +114,7 @@ impl<'a> Program<'a> {
             }
             sender.send_modify(|(_, ended)| *ended = true);
         });
-        let mut running = Running { child, log, reader, address: String::new() };
-        let ready = running.logged("ready").await;
-        let at = ready.find("127.0.0.1:").unwrap();
-        running.address = ready[at..].chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
-        running
+        Running { child, log, reader, http: http(), address: String::new() }
     }
 }
 
@@ -116,8 +136,66 @@ impl Running {
         let _ = (&mut self.reader).await;
     }
 
+    /// Waits until it says that it is ready; false when it has ended instead.
+    pub async fn ready(&mut self) -> bool {
+        let find = |log: &[String]| {
+            let line = log.iter().find(|line| line.contains("ready") && line.contains("127.0.0.1:"))?;
+            let at = &line[line.find("127.0.0.1:")?..];
+            Some(at.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect::<String>())
+        };
+        let came = self.log.wait_for(|(log, ended)| *ended || find(log).is_some());
+        let address = find(&within("the host to be ready", came).await.unwrap().0);
+        self.address = address.clone().unwrap_or_default();
+        address.is_some()
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.http.get(format!("{}{path}", self.url()))).await
+    }
+
+    /// Posts an event or a list of them.
+    pub async fn post(&self, body: impl Into<String>) -> (StatusCode, Value) {
+        answer(self.http.post(format!("{}/v1/events", self.url())).body(body.into())).await
+    }
+
+    /// Asks again and again until the answer is as it is wanted.
+    pub async fn until(&self, path: &str, wanted: impl Fn(StatusCode, &Value) -> bool) -> Value {
+        let mut last = None;
+        let waiting = async {
+            loop {
+                let (status, answer) = last.insert(self.get(path).await);
+                if wanted(*status, answer) {
+                    return answer.clone();
+                }
+                pause(Duration::from_millis(20)).await;
+            }
+        };
+        let came = tokio::time::timeout(DEADLINE, waiting).await;
+        came.unwrap_or_else(|_| panic!("waited {DEADLINE:?} in vain for another answer of {path} than {last:?}"))
+    }
+
+    /// Every delivery in the store that the query asks for (`state=pending`, or nothing), page by page; or what the
+    /// API said instead.
+    pub async fn deliveries(&self, query: &str) -> Result<Vec<Value>, Value> {
+        let (mut all, mut before) = (Vec::new(), String::new());
+        loop {
+            let (status, answer) = self.get(&format!("/v1/deliveries?limit=500&{query}{before}")).await;
+            if status != StatusCode::OK {
+                return Err(answer);
+            }
+            all.extend_from_slice(answer["deliveries"].as_array().unwrap());
+            let Some(next) = answer["next"].as_str() else { return Ok(all) };
+            before = format!("&before={next}");
+        }
+    }
+
+    /// Waits until nothing is pending.
+    pub async fn drained(&self) {
+        self.until("/v1/deliveries?state=pending&limit=1", |_, answer| answer["deliveries"] == json!([])).await;
     }
 
     /// Waits for a line of the log with this in it, and returns it.
@@ -144,6 +222,14 @@ impl Running {
         let code = self.code().await;
         let log = within("the end of the log", self.log.wait_for(|(_, ended)| *ended)).await.unwrap().0.clone();
         (code, log)
+    }
+
+    /// Ends it without a warning. It was still there, and nothing of it had panicked.
+    pub async fn kill(self) {
+        self.signal(Signal::KILL);
+        let (code, log) = self.ended().await;
+        assert_eq!(code, None, "it had ended by itself: {log:#?}");
+        assert!(!log.iter().any(|line| line.contains("panicked")), "{log:#?}");
     }
 
     /// Stops it as a supervisor does: nothing may go wrong.

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -16,10 +17,13 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use herald::clock::pause;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
 };
+
+use super::Dice;
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
@@ -28,6 +32,8 @@ pub struct Received {
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// What it is answered with.
+    pub status: u16,
 }
 
 impl Received {
@@ -83,6 +89,8 @@ struct Inner {
     received: watch::Sender<Vec<Received>>,
     replies: Mutex<VecDeque<Reply>>,
     usual: Reply,
+    /// Answers by chance while it is there.
+    mood: Mutex<Option<Dice>>,
     /// While it has no permits nothing is answered.
     gate: Semaphore,
     /// The request with this index gets no answer: its connection ends.
@@ -94,12 +102,22 @@ struct Inner {
 impl Receiver {
     /// Answers `200 ok`, which is what Slack says and good enough for everybody else.
     pub async fn start() -> Self {
+        Self::start_in(None).await
+    }
+
+    /// Answers some requests slowly and some with 500, until it is calm.
+    pub async fn moody(dice: Dice) -> Self {
+        Self::start_in(Some(dice)).await
+    }
+
+    async fn start_in(mood: Option<Dice>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Inner {
             received: watch::Sender::new(Vec::new()),
             replies: Mutex::default(),
             usual: Reply::new(200, "ok"),
+            mood: Mutex::new(mood),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             broken: Mutex::default(),
             once: AtomicUsize::new(0),
@@ -116,6 +134,11 @@ impl Receiver {
     /// The next request without an answer of its own gets this one.
     pub fn reply(&self, reply: Reply) {
         self.state.replies.lock().unwrap().push_back(reply);
+    }
+
+    /// From now on it answers well and at once.
+    pub fn calm(&self) {
+        *self.state.mood.lock().unwrap() = None;
     }
 
     /// Requests are taken and not answered until [`Self::release`].
@@ -158,14 +181,23 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let path = uri.path_and_query().map_or_else(String::new, ToString::to_string);
-    let reply = state.replies.lock().unwrap().pop_front().unwrap_or_else(|| state.usual.clone());
+    let (mut reply, mut slow) = (state.replies.lock().unwrap().pop_front(), Duration::ZERO);
+    if let (None, Some(dice)) = (&reply, state.mood.lock().unwrap().as_mut()) {
+        reply = dice.one_in(8).then(|| Reply::new(500, "not now"));
+        slow = if dice.one_in(5) { dice.up_to(150) } else { slow };
+    }
+    let reply = reply.unwrap_or_else(|| state.usual.clone());
+    let status = reply.status;
     let mut index = 0;
     state.received.send_modify(|all| {
         index = all.len();
-        all.push(Received { method, path, headers, body });
+        all.push(Received { method, path, headers, body, status });
     });
     assert!(state.broken.lock().unwrap().take_if(|broken| *broken == index).is_none(), "this breaks the connection");
     let free = state.once.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
     let _open = if free { None } else { Some(state.gate.acquire().await.unwrap()) };
+    if !slow.is_zero() {
+        pause(slow).await;
+    }
     reply.into_response()
 }

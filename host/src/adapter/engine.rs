@@ -12,7 +12,9 @@ use super::{bindings::v0_1::log, guestlog::GuestLog};
 
 /// How often the epoch moves: a call overruns its time by no more than this.
 const TICK: Duration = Duration::from_millis(10);
-/// Calls that can be under way at once, describing included.
+/// Calls for deliveries that can be under way at once.
+pub(super) const MOST_CALLS: usize = 56;
+/// Calls that can be under way at once, describing and examples included.
 const INSTANCES: u32 = 64;
 /// A component may be built of several core modules (an adapter for WASI preview 1, say).
 const CORE_INSTANCES_PER_COMPONENT: u32 = 16;

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{call::CallError, component::Adapter, pace::Paces, turns::Turns};
+use super::{call::CallError, component::Adapter, engine::MOST_CALLS, pace::Paces, turns::Turns};
 use crate::{
     clock::Stopwatch,
     model::{Context, Event, Refusal, Request, Response, Verdict},
@@ -36,12 +36,13 @@ impl Drop for Handle {
 }
 
 impl CallThreads {
-    /// Starts them; 0 means as many as there are cores.
+    /// Starts them; 0 means as many as there are cores. More than there are sandboxes would be of no use.
     pub fn start(threads: usize) -> std::io::Result<Self> {
         let threads = match threads {
             0 => thread::available_parallelism()?.get(),
             n => n,
         };
+        let threads = threads.min(MOST_CALLS);
         let pool = Arc::new(Pool::new(threads));
         // Made first: when a thread can't be started, it ends the others.
         let handle = Handle(pool.clone());

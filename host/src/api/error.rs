@@ -73,7 +73,10 @@ impl From<NotAccepted> for ApiError {
     fn from(not: NotAccepted) -> Self {
         match not {
             NotAccepted::Bad(bad) => bad.into(),
-            NotAccepted::Store(error) => error.into(),
+            NotAccepted::Store(error) => Self {
+                hint: "send it again with the same `id` or Idempotency-Key when /readyz says ready".to_owned(),
+                ..error.into()
+            },
         }
     }
 }
@@ -88,7 +91,7 @@ impl From<StoreError> for ApiError {
             StatusCode::SERVICE_UNAVAILABLE,
             "store_unavailable",
             error.to_string(),
-            "nothing was stored; send it again when /readyz says ready",
+            "try again when /readyz says ready",
         )
     }
 }

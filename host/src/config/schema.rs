@@ -106,7 +106,7 @@ sections! {
         /// The most memory that a call may use, in bytes.
         memory: usize = size(MIB..=GIB);
         /// How many calls at the same time; 0: as many as there are cores.
-        threads: usize = count(0..=1024);
+        threads: usize = count(0..=56);
     }
 
     /// Where requests may go.

@@ -104,7 +104,7 @@ pub(super) async fn deliver(
     let watch = Stopwatch::start();
     let mut work = Work::new(&inner, &served, &due);
     let end = work.run().await;
-    let settlement = work.settle(end, watch.micros(), &lane);
+    let settlement = work.settle(&end, watch.micros(), &lane);
     let (next, outcome) = (settlement.next, settlement.attempt.outcome);
     // Before the commit: who sees the new state finds it counted.
     inner.totals.count(outcome);
@@ -304,7 +304,9 @@ impl Inner {
                     if released {
                         lane.wake();
                     }
-                    others.iter().for_each(|channel| self.wake(channel));
+                    for channel in &others {
+                        self.wake(channel);
+                    }
                     return;
                 }
                 Err(error) => {

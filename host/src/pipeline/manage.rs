@@ -113,7 +113,9 @@ impl Pipeline {
         if !self.0.store.replay(*seq, new, now).await? {
             return Ok(Replayed::NoEvent);
         }
-        names.iter().for_each(|name| self.0.wake(name));
+        for name in &names {
+            self.0.wake(name);
+        }
         Ok(Replayed::Done(ids))
     }
 }

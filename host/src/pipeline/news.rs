@@ -50,7 +50,7 @@ pub(super) fn of(plan: &Plan, news: &News<'_>) -> Option<NewEvent> {
     let reason = (change != Change::Recovered).then_some(reason);
     let data = json!({ "channel": channel, "reason": reason });
     let told = Told { kind, title, body, project: None, subject: channel.to_owned(), data };
-    told.to_all_but(plan, channel, now)
+    told.for_all_but(plan, channel, now)
 }
 
 /// The event that tells of a delivery that has failed, when a route leads it somewhere.
@@ -84,7 +84,7 @@ pub(super) fn delivery_failed(
         subject: delivery.id.to_string(),
         data,
     };
-    told.to_all_but(plan, channel, now)
+    told.for_all_but(plan, channel, now)
 }
 
 struct Told {
@@ -97,7 +97,7 @@ struct Told {
 }
 
 impl Told {
-    fn to_all_but(self, plan: &Plan, channel: &str, now: Millis) -> Option<NewEvent> {
+    fn for_all_but(self, plan: &Plan, channel: &str, now: Millis) -> Option<NewEvent> {
         let Self { kind, title, body, project, subject, data } = self;
         let payload = json!({
             "type": kind, "title": title, "body": body, "project": project, "subject": subject, "data": data,

@@ -6,7 +6,7 @@ use super::{Inner, Phase};
 use crate::{
     clock,
     model::{Millis, millis},
-    store::StoreError,
+    store::{Prune, StoreError},
 };
 
 /// How long what has ended is kept.
@@ -22,8 +22,6 @@ pub struct Retention {
 const LOOK: (Duration, Duration) = (Duration::from_mins(1), Duration::from_millis(500));
 /// Between two steps, so that others come first.
 const BREATH: Duration = Duration::from_millis(5);
-/// Pages given back in one step: a mebibyte.
-const PAGES: u32 = 256;
 
 pub(super) async fn run(inner: Arc<Inner>) {
     let mut phase = inner.phase.subscribe();
@@ -54,11 +52,17 @@ pub(super) async fn run(inner: Arc<Inner>) {
 /// True when there is more to do.
 async fn step(inner: &Inner, kept: Retention) -> Result<bool, StoreError> {
     let too_old = inner.clock.now().saturating_sub(millis(kept.keep));
-    let too_large = kept.max_size > 0 && inner.store.size().await? > kept.max_size;
-    let pruned = inner.store.prune(if too_large { Millis::MAX } else { too_old }, too_old).await?;
-    if pruned.rows > 0 {
-        inner.store.give_back(PAGES).await?;
-    }
+    let too_much = match kept.max_size {
+        0 => 0,
+        most => inner.store.size().await?.saturating_sub(most),
+    };
+    let what = if too_much > 0 {
+        Prune { before: Millis::MAX, bytes: too_much, rest: too_old }
+    } else {
+        Prune { before: too_old, bytes: u64::MAX, rest: too_old }
+    };
+    let pruned = inner.store.prune(what).await?;
+    let free = inner.store.give_back().await?;
     // Where nothing was left to take, more steps would not make it smaller.
-    Ok(pruned.more || (too_large && pruned.rows > 0))
+    Ok(free || pruned.more || (too_much > 0 && pruned.rows > 0))
 }

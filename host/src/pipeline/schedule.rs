@@ -66,7 +66,9 @@ async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
     while *phase.borrow_and_update() == Phase::Running {
         match inner.store.channels(Some(lane.name.clone())).await {
             Ok(channels) => {
-                channels.into_values().for_each(|channel| lane.remember(channel));
+                for channel in channels.into_values() {
+                    lane.remember(channel);
+                }
                 break;
             }
             Err(error) => trouble(&lane, &error).await,

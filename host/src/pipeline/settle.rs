@@ -13,17 +13,17 @@ use crate::store::{HopAfter, Next, Settlement};
 
 impl Work<'_> {
     /// The account of the attempt, and where it leaves the delivery.
-    pub fn settle(self, end: End, duration_us: u64, lane: &Lane) -> Settlement {
+    pub fn settle(self, end: &End, duration_us: u64, lane: &Lane) -> Settlement {
         let now = self.inner.clock.now();
         let channel = &self.served.channel;
         let delivered = matches!(end, End::Delivered { .. });
         let sign = Sign::of(delivered, self.exchanges.last());
-        let asked = match &end {
+        let asked = match end {
             End::Retry { after_ms, .. } => channel.policy.asked(after_ms.map(Duration::from_millis)),
             _ => None,
         };
-        let next = self.next(&end, asked, now);
-        let (blame, reason) = account(&end, channel.policy.max_age);
+        let next = self.next(end, asked, now);
+        let (blame, reason) = account(end, channel.policy.max_age);
         // What an adapter or a service says may hold what it was sent.
         let reason = reason.map(|reason| self.served.secrets.redact(&reason).into_owned());
         let disable = matches!(end, End::Disable(_)).then(|| reason.clone().unwrap_or_default());
@@ -39,7 +39,7 @@ impl Work<'_> {
         let plan = self.inner.plan.load();
         let delivery = &self.due.delivery;
         let failed = |why| news::delivery_failed(&plan, &self.due.event, delivery, why, reason.as_deref(), now);
-        let thread = match &end {
+        let thread = match end {
             End::Delivered { reference } => self.due.event.subject.clone().zip(reference.clone()),
             _ => None,
         };
@@ -70,7 +70,7 @@ impl Work<'_> {
                 number: self.number(),
                 started_at: self.started_at,
                 duration_us,
-                outcome: Outcome::from(&end),
+                outcome: Outcome::from(end),
                 reason: if disable.is_some() {
                     reason.map(|reason| format!("the channel is disabled: {reason}"))
                 } else {

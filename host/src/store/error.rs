@@ -61,16 +61,22 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Whether it is the file's contents that are wrong: a page that ends too soon is no failure of the disk.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    const SHORT_READ: i32 = rusqlite::ffi::SQLITE_IOERR_SHORT_READ;
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) || extended == Some(SHORT_READ)
+}
+
 fn sentence(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk that holds the store is full; make room there".to_owned(),
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             format!("the store can't be written: {error}; let Herald's user write its file and its folder")
         }
+        _ if is_damage(error) => format!("the store is damaged: {error}; {RESTORE}"),
         Some(ErrorCode::SystemIoFailure) => format!("the disk that holds the store fails: {error}"),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            format!("the store is damaged: {error}; {RESTORE}")
-        }
         _ => format!("the store failed: {error}"),
     }
 }

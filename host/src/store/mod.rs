@@ -3,6 +3,7 @@
 //! The only place that knows SQL. Reached through [`Store`], whose operations are the domain's; nothing is answered before
 //! its commit. Imports nothing else of this crate but `model`.
 
+mod audit;
 mod error;
 mod file;
 mod read;
@@ -20,9 +21,10 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use read::{Counts, Detail, Due, Filter, Found, Listed, Replayable, Window};
-pub use write::{Accepted, Acted, HopAfter, NewDelivery, NewEvent, Next, Pruned, Settlement, Step, Work};
+pub use write::{Accepted, Acted, HopAfter, NewDelivery, NewEvent, Next, Prune, Pruned, Settlement, Step, Work};
 
 use crate::model::{Action, ChannelState, DeliveryId, Event, Job, JobId, Millis};
+use audit::Audit;
 use read::Readers;
 use trouble::Trouble;
 use writer::{Answer, Op, Writer};
@@ -37,6 +39,8 @@ const READERS: usize = 2;
 pub struct Store(Arc<Inner>);
 
 struct Inner {
+    /// Dropped first: it has nothing to finish.
+    _audit: Option<Audit>,
     writer: Writer,
     due: Readers,
     questions: Readers,
@@ -60,12 +64,15 @@ impl Store {
     }
 
     fn open_locked(path: &Path, lock: File) -> Result<Self> {
+        let unclean = file::has_log(path);
         schema::check(&Connection::open(path)?, path)?;
         let mut connection = file::connect(path)?;
         schema::migrate(&mut connection)?;
         let trouble = Arc::new(Trouble::default());
         let readers = |count| Readers::start(count, trouble.clone(), || file::connect(path));
+        let audit = || Audit::start(file::connect(path)?, path, trouble.clone());
         Ok(Self(Arc::new(Inner {
+            _audit: if unclean { Some(audit()?) } else { None },
             due: readers(DUE_READERS)?,
             questions: readers(READERS)?,
             writer: Writer::start(connection, trouble.clone())?,
@@ -134,18 +141,17 @@ impl Store {
         self.tell(Op::Step(step)).await
     }
 
-    /// Takes away some of what ended before, the oldest first; what is neither event nor delivery when it is older than
-    /// `rest`.
-    pub async fn prune(&self, before: Millis, rest: Millis) -> Result<Pruned> {
-        match self.0.writer.run(Op::Prune { before, rest }).await? {
+    /// Takes away some of what is to go.
+    pub async fn prune(&self, what: Prune) -> Result<Pruned> {
+        match self.0.writer.run(Op::Prune(what)).await? {
             Answer::Pruned(pruned) => Ok(pruned),
             _ => Err(StoreError::Closed),
         }
     }
 
-    /// Hands up to so many pages that are not used any more back to the file system.
-    pub async fn give_back(&self, pages: u32) -> Result<()> {
-        self.0.writer.run(Op::GiveBack { pages }).await.map(drop)
+    /// Hands some of the space that is not used any more back to the file system; true when there is more.
+    pub async fn give_back(&self) -> Result<bool> {
+        self.tell(Op::GiveBack).await
     }
 
     async fn tell(&self, op: Op) -> Result<bool> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::StoreError;
+use super::{StoreError, file};
 
 /// `HRLD`: tells a Herald store from any other SQLite file.
 const APPLICATION_ID: i64 = 0x4852_4C44;
@@ -40,11 +40,9 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreErr
 
 /// A file that is shorter than it says was cut; what is in the log beside it may make up for that.
 fn is_whole(number: &impl Fn(&str) -> Result<i64, StoreError>, path: &Path) -> Result<(), StoreError> {
-    let length = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
+    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let says = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
-    if length(Path::new(&log)) == 0 && length(path) < u64::try_from(says).unwrap_or_default() {
+    if !file::has_log(path) && length < u64::try_from(says).unwrap_or_default() {
         return Err(StoreError::Damaged("the file is shorter than it says".to_owned()));
     }
     Ok(())

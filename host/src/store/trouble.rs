@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::ErrorCode;
 use tokio::sync::watch;
 
-use super::StoreError;
+use super::{StoreError, error::is_damage};
 
 /// What is wrong with the store, if anything.
 #[derive(Debug, Default)]
@@ -28,18 +28,29 @@ impl Trouble {
 
     /// An operation failed: when the reason is the file and not the operation, it is trouble.
     pub fn note(&self, error: &StoreError) {
-        let StoreError::Sqlite(cause) = error else { return };
-        let damaged = match cause.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => true,
-            Some(
-                ErrorCode::DiskFull
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::ReadOnly
-                | ErrorCode::CannotOpen
-                | ErrorCode::PermissionDenied,
-            ) => false,
+        let damaged = match error {
+            StoreError::Sqlite(cause) if is_damage(cause) => true,
+            StoreError::Sqlite(cause) => match cause.sqlite_error_code() {
+                Some(
+                    ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::PermissionDenied,
+                ) => false,
+                _ => return,
+            },
             _ => return,
         };
+        self.set(error, damaged);
+    }
+
+    /// The file has been found damaged.
+    pub fn condemn(&self, error: &StoreError) {
+        self.set(error, true);
+    }
+
+    fn set(&self, error: &StoreError, damaged: bool) {
         *self.damaged.lock().unwrap_or_else(PoisonError::into_inner) |= damaged;
         let new = self.reason.send_if_modified(|reason| {
             let new = reason.is_none() || damaged;

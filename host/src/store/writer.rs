@@ -11,7 +11,7 @@ use super::{
     StoreError,
     tally::Transaction,
     trouble::Trouble,
-    write::{self, Accepted, Acted, NewDelivery, NewEvent, Pruned, Settlement, Step},
+    write::{self, Accepted, Acted, NewDelivery, NewEvent, Prune, Pruned, Settlement, Step},
 };
 use crate::model::{Action, ChannelState, DeliveryId, Job, Millis};
 
@@ -29,8 +29,8 @@ pub(super) enum Op {
     Replay(i64, Vec<NewDelivery>, Millis),
     Begin(Job),
     Step(Step),
-    Prune { before: Millis, rest: Millis },
-    GiveBack { pages: u32 },
+    Prune(Prune),
+    GiveBack,
 }
 
 pub(super) enum Answer {
@@ -58,8 +58,8 @@ impl Op {
             }
             Self::Begin(job) => write::begin(transaction, job)?,
             Self::Step(step) => return write::step(transaction, step).map(Answer::Told),
-            Self::Prune { before, rest } => return write::prune(transaction, *before, *rest).map(Answer::Pruned),
-            Self::GiveBack { pages } => write::give_back(transaction, *pages)?,
+            Self::Prune(what) => return write::prune(transaction, *what).map(Answer::Pruned),
+            Self::GiveBack => return write::give_back(transaction).map(Answer::Told),
         }
         Ok(Answer::Done)
     }

@@ -104,7 +104,12 @@ pub(in crate::store) fn page(connection: &Connection, filter: &Filter) -> Result
         conditions.and("e.id = ?", event.clone());
     }
     if let Some(before) = filter.before {
-        conditions.and("d.seq < (SELECT seq FROM deliveries WHERE id = ?)", before.to_bytes());
+        // It may have been pruned since: then what is just older than it is.
+        conditions.and(
+            "d.seq < ifnull((SELECT seq FROM deliveries WHERE id = ?),
+               (SELECT seq + 1 FROM deliveries WHERE id < ? ORDER BY id DESC LIMIT 1))",
+            before.to_bytes(),
+        );
     }
     conditions.and("1 ORDER BY d.seq DESC LIMIT ?", filter.limit);
     let mut statement = connection.prepare_cached(&format!(

@@ -16,7 +16,7 @@ use crate::model::{ChannelState, DeliveryId, Event, Millis, State};
 
 pub use bulk::{Acted, Step, Work};
 pub(super) use bulk::{act, begin, replay, step};
-pub use prune::Pruned;
+pub use prune::{Prune, Pruned};
 pub(super) use prune::{give_back, prune};
 pub use settle::{HopAfter, Next, Settlement};
 pub(super) use settle::{hop, settle};

@@ -12,9 +12,11 @@ use crate::{
 };
 
 /// Deliveries, and events without any, in one step.
-const ROWS: i64 = 100;
-/// Attempts' records in one step, in bytes: what was received may make them large.
-const BYTES: i64 = 2 << 20;
+const ROWS: u32 = 100;
+/// Events and attempts' records in one step, in bytes: what was sent and received may make them large.
+const BYTES: u64 = 2 << 20;
+/// Free pages given back in one step, and kept at the end: a mebibyte.
+const PAGES: i64 = 256;
 
 /// What a step took away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,29 +27,39 @@ pub struct Pruned {
     pub more: bool,
 }
 
-/// Takes away deliveries that ended before, the oldest first, and what belongs to nothing else; threads and bulk work
-/// that are older than `rest`.
-pub(in crate::store) fn prune(
-    transaction: &mut Transaction<'_>,
-    before: Millis,
-    rest: Millis,
-) -> Result<Pruned, StoreError> {
+/// What is to go.
+#[derive(Debug, Clone, Copy)]
+pub struct Prune {
+    /// Deliveries that ended before, the oldest first, and what belongs to nothing else.
+    pub before: Millis,
+    /// About so many bytes of them at most.
+    pub bytes: u64,
+    /// What is neither event nor delivery, when it is older than this.
+    pub rest: Millis,
+}
+
+/// Does one step of it.
+pub(in crate::store) fn prune(transaction: &mut Transaction<'_>, what: Prune) -> Result<Pruned, StoreError> {
     let connection = transaction.connection;
-    let (before, rest) = (to_i64(before), to_i64(rest));
+    let (before, rest) = (to_i64(what.before), to_i64(what.rest));
+    let most = to_i64(what.bytes.min(BYTES));
     let mut ended = connection.prepare_cached(
-        "SELECT seq, channel, state, event, (SELECT ifnull(sum(octet_length(record)), 0) FROM attempts WHERE delivery = seq)
-         FROM deliveries WHERE state <> 0 AND updated_at < ?1 ORDER BY updated_at LIMIT ?2",
+        "SELECT d.seq, d.channel, d.state, d.event,
+           octet_length(e.payload) + octet_length(e.data) + octet_length(e.body)
+           + (SELECT ifnull(sum(octet_length(record)), 0) FROM attempts WHERE delivery = d.seq)
+         FROM deliveries d JOIN events e ON e.seq = d.event
+         WHERE d.state <> 0 AND d.updated_at < ?1 ORDER BY d.updated_at LIMIT ?2",
     )?;
     let mut rows = ended.query(params![before, ROWS])?;
     let (mut found, mut bytes) = (Vec::new(), 0_i64);
     while let Some(row) = rows.next()? {
         found.push((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?));
         bytes = bytes.saturating_add(row.get(4)?);
-        if bytes > BYTES {
+        if bytes > most {
             break;
         }
     }
-    let mut pruned = Pruned { rows: found.len() as u64, more: bytes > BYTES || found.len() as i64 == ROWS };
+    let mut pruned = Pruned { rows: found.len() as u64, more: bytes > most || found.len() == ROWS as usize };
     for (seq, channel, code, event) in found {
         take(transaction, seq, event)?;
         let was: Option<State> = state(code);
@@ -60,7 +72,7 @@ pub(in crate::store) fn prune(
         )?
         .execute(params![before, ROWS])?;
     pruned.rows += events as u64;
-    pruned.more |= events as i64 == ROWS;
+    pruned.more |= events == ROWS as usize;
     connection
         .prepare_cached(
             "DELETE FROM threads WHERE (channel, subject) IN (SELECT channel, subject FROM threads WHERE at < ?1 LIMIT ?2)",
@@ -86,8 +98,17 @@ fn take(transaction: &Transaction<'_>, seq: i64, event: i64) -> Result<(), Store
     Ok(())
 }
 
-/// Hands up to so many free pages back to the file system.
-pub(in crate::store) fn give_back(transaction: &Transaction<'_>, pages: u32) -> Result<(), StoreError> {
-    transaction.connection.execute_batch(&format!("PRAGMA incremental_vacuum({pages})"))?;
-    Ok(())
+/// Hands a mebibyte of free pages back to the file system, but for the last one, which is soon used again; true when there
+/// is more to hand back.
+pub(in crate::store) fn give_back(transaction: &Transaction<'_>) -> Result<bool, StoreError> {
+    let connection = transaction.connection;
+    let free = || connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
+    if free()? <= PAGES {
+        return Ok(false);
+    }
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+    let mut rows = statement.query([])?;
+    // One page a row.
+    while rows.next()?.is_some() {}
+    Ok(free()? > PAGES)
 }
