@@ -6,7 +6,9 @@
 
 mod accepting;
 mod breaker;
+mod channels;
 mod cli;
+mod commands;
 mod config_reload;
 mod crash;
 mod crash_store;
@@ -17,9 +19,11 @@ mod golden;
 mod harness;
 mod hops;
 mod hot_reload;
+mod operating;
 mod pacing;
 mod prebuilt;
 mod readme;
+mod replaying;
 mod retention;
 mod robust;
 mod store;

@@ -128,6 +128,7 @@ impl App {
             }
         };
         let (served, finished) = tokio::join!(server, self.pipeline.stop(grace));
+        self.face.stopped();
         if finished {
             tracing::info!("stopped");
         } else {

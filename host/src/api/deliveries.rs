@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    extract::{Query, rejection::QueryRejection},
-};
-use serde::{Deserialize, Serialize};
+use axum::Json;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Host, Segment, error::ApiError};
+use super::{Host, Segment, channels, error::ApiError, query::Parameters};
 use crate::{
-    model::{DeliveryId, Selection, State},
+    model::{DeliveryId, State},
     pipeline::Pipeline,
     store::{Detail, Filter},
 };
@@ -20,34 +17,17 @@ const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 500;
 /// A request that waits is answered after this at the latest.
 const LONGEST_WAIT: u64 = 60;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    channel: Option<String>,
-    state: Option<String>,
-    event: Option<String>,
-    before: Option<String>,
-    limit: Option<u32>,
-}
+const PARAMETERS: [&str; 10] =
+    ["channel", "state", "reason", "type", "project", "since", "until", "event", "before", "limit"];
 
 /// The newest first; `next` is the `before` of the next page.
-pub(super) async fn list(
-    Host(pipeline): Host,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<Value>, ApiError> {
-    let Query(query) = understood(query, "channel, state, event, before and limit")?;
-    let state = match query.state.as_deref() {
-        None => None,
-        Some(name) => Some(State::from_name(name).ok_or_else(|| {
-            ApiError::bad_query(format!("`{name}` is no state"), "states are pending, delivered, failed and cancelled")
-        })?),
-    };
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+pub(super) async fn list(Host(pipeline): Host, query: Parameters) -> Result<Json<Value>, ApiError> {
+    let mut query = query.only(&PARAMETERS)?;
+    let limit = query.number("limit")?.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let filter = Filter {
-        selection: Selection { channel: query.channel, state, ..Selection::default() },
-        event: query.event,
-        before: query.before.as_deref().map(parse_id).transpose()?,
+        selection: query.selection(pipeline.clock().now())?,
+        event: query.take("event"),
+        before: query.take("before").as_deref().map(parse_id).transpose()?,
         limit,
     };
     let deliveries = pipeline.store().page(filter).await?;
@@ -56,14 +36,7 @@ pub(super) async fn list(
     Ok(Json(json!({ "deliveries": deliveries, "next": next })))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ShowQuery {
-    /// Seconds to wait for the first attempt.
-    wait: Option<u64>,
-}
-
-/// A delivery, and why its channel can't begin it, when it is so.
+/// A delivery, and why it is not begun now, when it is so.
 #[derive(Serialize)]
 pub(super) struct Shown {
     #[serde(flatten)]
@@ -71,26 +44,35 @@ pub(super) struct Shown {
     waits: Option<String>,
 }
 
+impl Shown {
+    pub fn new(pipeline: &Pipeline, detail: Detail) -> Self {
+        let delivery = &detail.delivery;
+        let waits = (delivery.state == State::Pending).then(|| {
+            let channel = channels::waits(pipeline, &delivery.channel);
+            let sequence =
+                || delivery.due_at.is_none().then(|| "an earlier delivery of its subject comes first".to_owned());
+            channel.or_else(sequence)
+        });
+        Self { waits: waits.flatten(), detail: readable(detail) }
+    }
+}
+
 /// The delivery, its event, and every attempt with its exchanges.
 pub(super) async fn show(
     Host(pipeline): Host,
     Segment(id): Segment,
-    query: Result<Query<ShowQuery>, QueryRejection>,
+    query: Parameters,
 ) -> Result<Json<Shown>, ApiError> {
-    let Query(query) = understood(query, "wait, in seconds")?;
-    let wait = Duration::from_secs(query.wait.unwrap_or(0).min(LONGEST_WAIT));
+    let mut query = query.only(&["wait"])?;
+    let seconds: u64 = query.number("wait")?.unwrap_or(0);
+    let wait = Duration::from_secs(seconds.min(LONGEST_WAIT));
     let parsed = parse_id(&id)?;
     let found = tokio::time::timeout(wait, attempted(&pipeline, parsed)).await;
     let detail = match found {
         Ok(detail) => detail?,
         Err(_) => pipeline.store().delivery(parsed).await?,
     };
-    let shown = detail.map(|detail| {
-        let pending = detail.delivery.state == State::Pending;
-        let waits = pending.then(|| pipeline.waits(&detail.delivery.channel)).flatten();
-        Shown { detail: readable(detail), waits }
-    });
-    shown.map(Json).ok_or_else(|| ApiError::no_such("delivery", &id, "GET /v1/deliveries lists them"))
+    detail.map(|detail| Json(Shown::new(&pipeline, detail))).ok_or_else(|| unknown(&id))
 }
 
 /// Data that only some readers of JSON take (a number beyond all range, nesting without end) is shown as text, so that
@@ -120,10 +102,10 @@ async fn attempted(pipeline: &Pipeline, id: DeliveryId) -> Result<Option<Detail>
     }
 }
 
-fn parse_id(text: &str) -> Result<DeliveryId, ApiError> {
+pub(super) fn parse_id(text: &str) -> Result<DeliveryId, ApiError> {
     text.parse().map_err(|error| ApiError::bad_query(format!("`{text}` is {error}"), "GET /v1/deliveries lists them"))
 }
 
-fn understood<T>(query: Result<Query<T>, QueryRejection>, known: &str) -> Result<Query<T>, ApiError> {
-    query.map_err(|rejection| ApiError::bad_query(rejection.body_text(), format!("the parameters are {known}")))
+pub(super) fn unknown(id: &str) -> ApiError {
+    ApiError::no_such("delivery", id, "GET /v1/deliveries lists them")
 }

@@ -83,7 +83,10 @@ impl From<NotAccepted> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store could not do what was asked");
+        // Trouble that lasts has been logged once: it would fill the disk that may be full.
+        if !matches!(error, StoreError::Trouble(_)) {
+            tracing::error!(%error, "the store could not do what was asked");
+        }
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "store_unavailable",

@@ -10,7 +10,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Face, Host, error::ApiError};
+use super::{Face, Host};
+use crate::pipeline::Pipeline;
 
 /// 200 as long as the process runs; what is wrong with the config file as it stands is said here.
 pub(super) async fn healthz(State(face): State<Face>) -> Json<Value> {
@@ -25,60 +26,119 @@ pub(super) async fn healthz(State(face): State<Face>) -> Json<Value> {
 /// 200 when events are accepted, else 503.
 pub(super) async fn readyz(State(face): State<Face>) -> (StatusCode, Json<Value>) {
     let status = match face.get() {
-        _ if face.is_stopping() => "stopping",
-        Err(_) => "starting",
-        Ok(_) => return (StatusCode::OK, Json(json!({ "status": "ready" }))),
+        _ if face.is_stopping() => json!({ "status": "stopping" }),
+        Err(_) => json!({ "status": "starting" }),
+        Ok(ready) => match ready.pipeline.store().trouble() {
+            Some(reason) => json!({ "status": "store_unavailable", "reason": reason }),
+            None => return (StatusCode::OK, Json(json!({ "status": "ready" }))),
+        },
     };
-    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": status })))
+    (StatusCode::SERVICE_UNAVAILABLE, Json(status))
 }
 
+/// Samples of a metric: labels, which are escaped when they are written, and a value.
+type Samples = Vec<(Vec<(&'static str, String)>, u64)>;
+
 /// The text format of Prometheus, <https://prometheus.io/docs/instrumenting/exposition_formats/>.
-pub(super) async fn metrics(Host(pipeline): Host) -> Result<impl IntoResponse, ApiError> {
-    let published = pipeline.registry().published();
-    let totals = pipeline.totals();
-    let mut text = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str, samples: Samples) {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
-            let _ = writeln!(text, "{name}{labels} {value}");
+            let labels: Vec<String> =
+                labels.into_iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(&value))).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+            let _ = writeln!(self.0, "{name}{labels} {value}");
         }
-    };
-    family(
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+pub(super) async fn metrics(Host(pipeline): Host) -> impl IntoResponse {
+    let mut text = Text::default();
+    counters(&mut text, &pipeline);
+    let store = pipeline.store();
+    let writable = u64::from(store.trouble().is_none());
+    text.family("herald_store_writable", "gauge", "0 while events are refused.", vec![(vec![], writable)]);
+    // A store that can't be read is told of above, and takes nothing else away.
+    if let Ok(counts) = store.counts().await {
+        let counts = counts.into_iter().map(|count| {
+            let labels = vec![("channel", count.channel), ("state", count.state.to_string())];
+            (labels, count.count)
+        });
+        text.family("herald_deliveries", "gauge", "Deliveries in the store.", counts.collect());
+    }
+    channels(&mut text, &pipeline);
+    adapters(&mut text, &pipeline);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text.0)
+}
+
+fn counters(text: &mut Text, pipeline: &Pipeline) {
+    let totals = pipeline.totals();
+    text.family(
         "herald_events_accepted_total",
         "counter",
         "Events accepted since the start, doubles not counted.",
-        &[(String::new(), totals.accepted())],
+        vec![(vec![], totals.accepted())],
     );
-    let attempts = totals.attempts().map(|(outcome, count)| (format!("{{outcome=\"{outcome}\"}}"), count));
-    family("herald_attempts_total", "counter", "Attempts since the start.", &attempts);
-    let counts: Vec<_> = pipeline
-        .store()
-        .counts()
-        .await?
-        .into_iter()
-        .map(|count| (format!("{{channel=\"{}\",state=\"{}\"}}", count.channel, count.state), count.count))
-        .collect();
-    family("herald_deliveries", "gauge", "Deliveries in the store.", &counts);
-    let adapters: Vec<_> = published
-        .adapters
-        .values()
-        .map(|adapter| {
-            let labels = format!("{{adapter=\"{}\",digest=\"{}\"}}", adapter.id.name, adapter.id.digest);
-            (labels, u64::from(adapter.grows_memory()))
-        })
-        .collect();
-    family(
+    let attempts = totals.attempts().map(|(outcome, count)| (vec![("outcome", outcome.to_string())], count));
+    text.family("herald_attempts_total", "counter", "Attempts since the start.", attempts.into());
+}
+
+fn channels(text: &mut Text, pipeline: &Pipeline) {
+    let plan = pipeline.plan();
+    let each = |holds: &dyn Fn(&str) -> bool| -> Samples {
+        plan.channels.keys().map(|name| (vec![("channel", name.clone())], u64::from(holds(name)))).collect()
+    };
+    let disabled = |name: &str| pipeline.channel_state(name).is_some_and(|state| state.disabled.is_some());
+    text.family(
+        "herald_channel_disabled",
+        "gauge",
+        "1 when the channel delivers nothing until somebody enables it.",
+        each(&disabled),
+    );
+    let waiting = |name: &str| pipeline.waits(name).is_some();
+    text.family(
+        "herald_channel_waiting",
+        "gauge",
+        "1 when the channel's deliveries wait, whatever for: its receiver, its adapter, somebody who enables it.",
+        each(&waiting),
+    );
+}
+
+fn adapters(text: &mut Text, pipeline: &Pipeline) {
+    let published = pipeline.registry().published();
+    let adapters = published.adapters.values().map(|adapter| {
+        let labels = vec![("adapter", adapter.id.name.clone()), ("digest", adapter.id.digest.clone())];
+        (labels, u64::from(adapter.grows_memory()))
+    });
+    text.family(
         "herald_adapter_grows_memory",
         "gauge",
         "Loaded adapters; 1 when calls have grown the guest's memory, which costs speed.",
-        &adapters,
+        adapters.collect(),
     );
-    let refused: Vec<_> = published
-        .refused
-        .iter()
-        .map(|(name, refused)| (format!("{{adapter=\"{name}\",step=\"{}\"}}", refused.error.step), 1))
-        .collect();
-    family("herald_adapter_refused", "gauge", "Files in the adapters folder that are refused.", &refused);
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
+    let refused = published.refused.iter().map(|(name, refused)| {
+        let labels = vec![("adapter", name.clone()), ("step", refused.error.step.to_string())];
+        (labels, 1)
+    });
+    text.family("herald_adapter_refused", "gauge", "Files in the adapters folder that are refused.", refused.collect());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_can_not_break_out_of_its_line() {
+        let mut text = Text::default();
+        text.family("m", "gauge", "Help.", vec![(vec![("a", "x\"y\\z\n#".to_owned()), ("b", "1".to_owned())], 7)]);
+        assert_eq!(text.0, "# HELP m Help.\n# TYPE m gauge\nm{a=\"x\\\"y\\\\z\\n#\",b=\"1\"} 7\n");
+    }
 }

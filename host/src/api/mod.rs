@@ -8,13 +8,14 @@ mod deliveries;
 mod error;
 mod events;
 mod health;
+mod jobs;
+mod query;
+mod replay;
+mod retry;
 
-use std::{
-    future::Future,
-    sync::{Arc, OnceLock},
-};
+use std::{future::Future, sync::Arc};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::{
     Router,
     http::StatusCode,
@@ -31,7 +32,7 @@ pub struct Face(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    ready: OnceLock<Ready>,
+    ready: ArcSwapOption<Ready>,
     stopping: std::sync::atomic::AtomicBool,
     reload: ArcSwap<Vec<String>>,
 }
@@ -44,8 +45,7 @@ struct Ready {
 impl Face {
     /// From now on events are accepted, in bodies of up to `max_body` bytes.
     pub fn ready(&self, pipeline: Pipeline, max_body: usize) {
-        // A second call would be a second host behind one face: the first one stays.
-        let _ = self.0.ready.set(Ready { pipeline, max_body });
+        self.0.ready.store(Some(Arc::new(Ready { pipeline, max_body })));
     }
 
     /// From now on readiness is denied, so that no balancer sends more.
@@ -53,13 +53,18 @@ impl Face {
         self.0.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// Lets go of the host, which has stopped: a connection that is still there must not hold its store.
+    pub fn stopped(&self) {
+        self.0.ready.store(None);
+    }
+
     /// What is wrong with the config file as it stands; empty when what runs is what it says.
     pub fn reloaded(&self, problems: Vec<String>) {
         self.0.reload.store(Arc::new(problems));
     }
 
-    fn get(&self) -> Result<&Ready, ApiError> {
-        self.0.ready.get().ok_or_else(|| {
+    fn get(&self) -> Result<Arc<Ready>, ApiError> {
+        self.0.ready.load_full().ok_or_else(|| {
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "starting",
@@ -105,11 +110,20 @@ fn router(face: Face) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/v1/events", post(events::accept))
+        .route("/v1/events/replay", post(replay::all))
+        .route("/v1/events/{id}/replay", post(replay::one))
         .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/retry", post(retry::retry_all))
+        .route("/v1/deliveries/cancel", post(retry::cancel_all))
         .route("/v1/deliveries/{id}", get(deliveries::show))
+        .route("/v1/deliveries/{id}/retry", post(retry::retry))
+        .route("/v1/deliveries/{id}/cancel", post(retry::cancel))
+        .route("/v1/jobs", get(jobs::list))
+        .route("/v1/jobs/{id}", get(jobs::show))
         .route("/v1/channels", get(channels::list))
         .route("/v1/channels/{name}/test", post(channels::test))
         .route("/v1/channels/{name}/enable", post(channels::enable))
+        .route("/v1/channels/{name}/disable", post(channels::disable))
         .route("/v1/adapters", get(adapters::list))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand};
 
 use crate::{app::Origin, config};
 
@@ -59,9 +59,15 @@ pub(super) enum Command {
     /// The configured channels
     #[command(subcommand)]
     Channels(Channels),
-    /// What has been delivered, and what has not and why
+    /// What has been delivered, and what has not and why; retry and cancel
     #[command(subcommand)]
     Deliveries(Deliveries),
+    /// Deliver old events again
+    #[command(subcommand)]
+    Events(Events),
+    /// Bulk work: how far it has come
+    #[command(subcommand)]
+    Jobs(Jobs),
 }
 
 #[derive(clap::Args)]
@@ -118,6 +124,14 @@ pub(super) enum Channels {
         /// The channel's name
         name: String,
     },
+    /// Deliver nothing more on a channel until somebody enables it
+    Disable {
+        /// The channel's name
+        name: String,
+        /// Why, for others to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -130,6 +144,11 @@ pub(super) enum Deliveries {
         /// Only in this state: pending, delivered, failed, cancelled
         #[arg(long)]
         state: Option<String>,
+        /// Only what failed for this reason: rejected, exhausted, adapter, blocked
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        which: Which,
         /// Only of the event with this id
         #[arg(long)]
         event: Option<String>,
@@ -143,6 +162,112 @@ pub(super) enum Deliveries {
     /// One, with every attempt: requests, responses, times
     Show {
         /// Its id, `dlv_…`
+        id: String,
+    },
+    /// Try deliveries again now, before others of their channels: these, or all that the options select
+    Retry(Retry),
+    /// Stop pending deliveries: these, or all that the options select
+    Cancel(Cancel),
+}
+
+#[derive(clap::Args)]
+#[command(group = ArgGroup::new("meant").required(true).multiple(true)
+    .args(["ids", "channel", "reason", "kind", "project", "since", "until", "all"]))]
+pub(super) struct Retry {
+    /// Their ids, `dlv_…`
+    #[arg(value_name = "ID", conflicts_with_all = ["channel", "state", "reason", "kind", "project", "since", "until", "all", "detach"])]
+    pub ids: Vec<String>,
+    /// All of this channel
+    #[arg(long)]
+    pub channel: Option<String>,
+    /// All in this state: failed, cancelled, pending [default: failed]
+    #[arg(long)]
+    pub state: Option<String>,
+    /// All that failed for this reason: rejected, exhausted, adapter, blocked
+    #[arg(long)]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub bulk: Bulk,
+}
+
+#[derive(clap::Args)]
+#[command(group = ArgGroup::new("meant").required(true).multiple(true)
+    .args(["ids", "channel", "kind", "project", "since", "until", "all"]))]
+pub(super) struct Cancel {
+    /// Their ids, `dlv_…`
+    #[arg(value_name = "ID", conflicts_with_all = ["channel", "kind", "project", "since", "until", "all", "detach"])]
+    pub ids: Vec<String>,
+    /// All of this channel
+    #[arg(long)]
+    pub channel: Option<String>,
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub bulk: Bulk,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Events {
+    /// Give an event, or all that the options select, new deliveries where the routes lead now, or on one channel
+    Replay(Replay),
+}
+
+#[derive(clap::Args)]
+#[command(group = ArgGroup::new("meant").required(true).multiple(true)
+    .args(["id", "kind", "project", "since", "until", "all"]))]
+pub(super) struct Replay {
+    /// The event's id
+    #[arg(conflicts_with_all = ["kind", "project", "since", "until", "all", "detach"])]
+    pub id: Option<String>,
+    /// Its source, when there are several of that id; `""` for an empty one
+    #[arg(long, requires = "id", conflicts_with_all = ["kind", "project", "since", "until", "all", "detach"])]
+    pub source: Option<String>,
+    /// Deliver on this channel, whatever the routes say
+    #[arg(long)]
+    pub channel: Option<String>,
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub bulk: Bulk,
+}
+
+/// Options of which each, when it is given, must hold of an event.
+#[derive(clap::Args)]
+pub(super) struct Which {
+    /// Only of events of this type; `*` stands for any characters
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Only of events of this project
+    #[arg(long)]
+    pub project: Option<String>,
+    /// Only what was accepted then or later: a time such as 2026-11-23T10:15:00Z, or how long ago: 2h, 3d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only what was accepted before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// Options of bulk work.
+#[derive(clap::Args)]
+pub(super) struct Bulk {
+    /// Everything is meant
+    #[arg(long)]
+    pub all: bool,
+    /// Do not wait for its end
+    #[arg(long)]
+    pub detach: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Jobs {
+    /// The newest first
+    List,
+    /// One: what is done, with what, and how far it has come
+    Show {
+        /// Its id, `job_…`
         id: String,
     },
 }

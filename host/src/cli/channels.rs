@@ -1,4 +1,4 @@
-//! `herald channels list`, `test` and `enable`.
+//! `herald channels list`, `test`, `enable` and `disable`.
 
 use std::process::ExitCode;
 
@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::{
     args::{Channels, Common},
+    bulk::Query,
     deliveries, output,
-    remote::Remote,
+    remote::{Remote, segment},
 };
 
 /// Seconds that a test waits for its first attempt: longer than the default deadline of an exchange.
@@ -20,15 +21,24 @@ pub(super) fn run(common: &Common, command: &Channels) -> anyhow::Result<ExitCod
         Channels::List => list(common, &remote),
         Channels::Test { name } => test(common, &remote, name),
         Channels::Enable { name } => {
-            remote.post(&format!("/v1/channels/{}/enable", segment(name)), "application/json", Vec::new())?;
-            if common.json {
-                output::json(&serde_json::json!({ "name": name, "enabled": true }))?;
-            } else {
-                output::line(format!("{name} is enabled"))?;
-            }
-            Ok(ExitCode::SUCCESS)
+            remote.order(&format!("/v1/channels/{}/enable", segment(name)))?;
+            told(common, name, true)
+        }
+        Channels::Disable { name, reason } => {
+            let path = format!("/v1/channels/{}/disable", segment(name));
+            remote.order(&Query::new().and("reason", reason.as_ref()).on(&path))?;
+            told(common, name, false)
         }
     }
+}
+
+fn told(common: &Common, name: &str, enabled: bool) -> anyhow::Result<ExitCode> {
+    if common.json {
+        output::json(&serde_json::json!({ "name": name, "enabled": enabled }))?;
+    } else {
+        output::line(format!("{name} is {}", if enabled { "enabled" } else { "disabled" }))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(common: &Common, remote: &Remote) -> anyhow::Result<ExitCode> {
@@ -62,7 +72,7 @@ fn list(common: &Common, remote: &Remote) -> anyhow::Result<ExitCode> {
 /// Exit code 1 when the first attempt did not deliver.
 fn test(common: &Common, remote: &Remote, name: &str) -> anyhow::Result<ExitCode> {
     let path = format!("/v1/channels/{}/test", segment(name));
-    let accepted = remote.post(&path, "application/json", Vec::new())?;
+    let accepted = remote.order(&path)?;
     let id = accepted.get("delivery").and_then(Value::as_str).context("the host did not name the delivery")?;
     let detail = remote.get(&format!("/v1/deliveries/{id}?wait={WAIT}"))?;
     if common.json {
@@ -72,9 +82,4 @@ fn test(common: &Common, remote: &Remote, name: &str) -> anyhow::Result<ExitCode
     }
     let delivered = output::text(&detail, "/delivery/state") == "delivered";
     Ok(if delivered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// A name as a part of a path.
-fn segment(name: &str) -> String {
-    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -1,4 +1,4 @@
-//! `herald deliveries list` and `herald deliveries show`.
+//! `herald deliveries list`, `show`, `retry` and `cancel`.
 
 use std::process::ExitCode;
 
@@ -6,34 +6,82 @@ use serde_json::Value;
 
 use super::{
     args::{Common, Deliveries},
+    bulk::{self, Query},
     output::{self, harmless, line, micros, text, time},
-    remote::Remote,
+    remote::{Remote, segment},
 };
 
 pub(super) fn run(common: &Common, command: &Deliveries) -> anyhow::Result<ExitCode> {
     let remote = Remote::find(common)?;
-    let answer = match command {
-        Deliveries::List { channel, state, event, before, limit } => {
-            let mut query = url::form_urlencoded::Serializer::new(String::new());
-            query.append_pair("limit", &limit.to_string());
-            for (name, value) in [("channel", channel), ("state", state), ("event", event), ("before", before)] {
-                if let Some(value) = value {
-                    query.append_pair(name, value);
-                }
+    match command {
+        Deliveries::List { channel, state, reason, which, event, before, limit } => {
+            let query = Query::new()
+                .and("channel", channel.as_ref())
+                .and("state", state.as_ref())
+                .and("reason", reason.as_ref())
+                .which(which)
+                .and("event", event.as_ref())
+                .and("before", before.as_ref())
+                .and("limit", Some(&limit.to_string()));
+            let answer = remote.get(&query.on("/v1/deliveries"))?;
+            if common.json {
+                output::json(&answer)?
+            } else {
+                print_list(&answer)?
             }
-            remote.get(&format!("/v1/deliveries?{}", query.finish()))?
+            Ok(ExitCode::SUCCESS)
         }
         Deliveries::Show { id } => {
-            let id = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
-            remote.get(&format!("/v1/deliveries/{id}"))?
+            let answer = remote.get(&format!("/v1/deliveries/{}", segment(id)))?;
+            if common.json {
+                output::json(&answer)?
+            } else {
+                print(&answer)?
+            }
+            Ok(ExitCode::SUCCESS)
         }
-    };
-    match command {
-        _ if common.json => output::json(&answer)?,
-        Deliveries::List { .. } => print_list(&answer)?,
-        Deliveries::Show { .. } => print(&answer)?,
+        Deliveries::Retry(retry) if !retry.ids.is_empty() => each(common, &remote, "retry", &retry.ids),
+        Deliveries::Cancel(cancel) if !cancel.ids.is_empty() => each(common, &remote, "cancel", &cancel.ids),
+        Deliveries::Retry(retry) => {
+            let query = Query::new()
+                .and("channel", retry.channel.as_ref())
+                .and("state", retry.state.as_ref())
+                .and("reason", retry.reason.as_ref())
+                .which(&retry.which)
+                .bulk(&retry.bulk);
+            bulk::run(common, &remote, &query.on("/v1/deliveries/retry"), &retry.bulk)
+        }
+        Deliveries::Cancel(cancel) => {
+            let query = Query::new().and("channel", cancel.channel.as_ref()).which(&cancel.which).bulk(&cancel.bulk);
+            bulk::run(common, &remote, &query.on("/v1/deliveries/cancel"), &cancel.bulk)
+        }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// One after the other. Those that it can't be done with are told, and the others are done.
+fn each(common: &Common, remote: &Remote, action: &str, ids: &[String]) -> anyhow::Result<ExitCode> {
+    let (mut done, mut all) = (Vec::new(), true);
+    for id in ids {
+        match remote.order(&format!("/v1/deliveries/{}/{action}", segment(id))) {
+            Ok(mut shown) if common.json => done.extend(shown.get_mut("delivery").map(Value::take)),
+            Ok(shown) => {
+                let waits = match text(&shown, "/waits") {
+                    why if why.is_empty() => String::new(),
+                    why => format!("; it waits: {why}"),
+                };
+                let now = if action == "retry" { "is due now" } else { "is cancelled" };
+                line(harmless(&format!("{id} {now}{waits}")))?;
+            }
+            Err(error) => {
+                output::error(harmless(&format!("error: {error:#}")));
+                all = false;
+            }
+        }
+    }
+    if common.json {
+        output::json(&serde_json::json!({ "deliveries": done }))?;
+    }
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A line a delivery.
@@ -79,7 +127,10 @@ pub(super) fn print(detail: &Value) -> anyhow::Result<()> {
         state(detail.get("delivery").unwrap_or(&Value::Null)),
     )))?;
     if at("/delivery/state") == "pending" {
-        line(format!("due       {}", time(detail, "/delivery/due_at")))?;
+        let due = time(detail, "/delivery/due_at");
+        if !due.is_empty() {
+            line(format!("due       {due}"))?;
+        }
         let waits = at("/waits");
         if !waits.is_empty() {
             line(format!("waits     {waits}"))?;

@@ -2,10 +2,13 @@
 
 mod adapters;
 mod args;
+mod bulk;
 mod channels;
 mod check;
 mod deliveries;
 mod demo;
+mod events;
+mod jobs;
 mod log;
 mod output;
 mod remote;
@@ -37,6 +40,8 @@ pub fn main() -> ExitCode {
         Command::Adapters(command) => adapters::run(&common, &command),
         Command::Channels(command) => channels::run(&common, &command),
         Command::Deliveries(command) => deliveries::run(&common, &command),
+        Command::Events(command) => events::run(&common, &command),
+        Command::Jobs(command) => jobs::run(&common, &command),
     };
     result.unwrap_or_else(|error| {
         if output::is_broken_pipe(&error) {

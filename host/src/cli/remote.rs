@@ -1,8 +1,8 @@
 //! The running host, as the commands talk to it: by its HTTP API.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use serde_json::Value;
 
 use super::args::Common;
@@ -10,6 +10,20 @@ use crate::config::{self, Sources};
 
 /// A request to one's own host does not take longer, except where it waits on purpose.
 const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Why a host did not do what it was asked.
+#[derive(Debug)]
+pub(super) struct NoAnswer {
+    /// It may be starting, or be started again.
+    pub may_pass: bool,
+    pub error: anyhow::Error,
+}
+
+impl From<NoAnswer> for anyhow::Error {
+    fn from(no: NoAnswer) -> Self {
+        no.error
+    }
+}
 
 /// A host's address and a connection to it.
 pub(super) struct Remote {
@@ -36,6 +50,21 @@ impl Remote {
         self.send(self.http.get(self.at(path)))
     }
 
+    /// The same, for who asks again and again.
+    pub async fn ask(&self, path: &str) -> Result<Value, NoAnswer> {
+        self.answer(self.http.get(self.at(path))).await
+    }
+
+    /// Runs something that asks.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Asks for something to be done; what is told of it stands in the path.
+    pub fn order(&self, path: &str) -> anyhow::Result<Value> {
+        self.post(path, "application/json", Vec::new())
+    }
+
     pub fn post(&self, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<Value> {
         let request = self.http.post(self.at(path));
         self.send(request.header("content-type", content_type).body(body))
@@ -53,27 +82,25 @@ impl Remote {
     }
 
     fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
-        let (status, body) = self
-            .runtime
-            .block_on(async {
-                let response = request.send().await?;
-                Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
-            })
-            .map_err(|error| self.explain(error))?;
+        Ok(self.runtime.block_on(self.answer(request))?)
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, NoAnswer> {
+        let answered = async {
+            let response = request.send().await?;
+            Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
+        };
+        let (status, body) = answered.await.map_err(|error| NoAnswer { may_pass: true, error: self.explain(error) })?;
         if status == reqwest::StatusCode::NO_CONTENT {
             return Ok(Value::Null);
         }
-        let answer: Value = serde_json::from_slice(&body)
-            .with_context(|| format!("{} answered {status}, and not in JSON: is it Herald?", self.base))?;
-        if status.is_success() {
-            return Ok(answer);
+        let answer = serde_json::from_slice(&body)
+            .with_context(|| format!("{} answered {status}, and not in JSON: is it Herald?", self.base));
+        match answer {
+            Ok(answer) if status.is_success() => Ok(answer),
+            Ok(answer) => Err(NoAnswer { may_pass: status.is_server_error(), error: refusal(&answer) }),
+            Err(error) => Err(NoAnswer { may_pass: false, error }),
         }
-        let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let place = match answer.get("index").and_then(Value::as_u64) {
-            Some(index) => format!("event {index} (0 is the first): "),
-            None => String::new(),
-        };
-        bail!("{place}{}; {}", text("message"), text("hint"))
     }
 
     fn explain(&self, error: reqwest::Error) -> anyhow::Error {
@@ -85,6 +112,16 @@ impl Remote {
         }
         anyhow::Error::new(error.without_url()).context(format!("{} did not answer as it should", self.base))
     }
+}
+
+/// An error of the API in a line.
+fn refusal(answer: &Value) -> anyhow::Error {
+    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
+    let place = match answer.get("index").and_then(Value::as_u64) {
+        Some(index) => format!("event {index} (0 is the first): "),
+        None => String::new(),
+    };
+    anyhow!("{place}{}; {}", text("message"), text("hint"))
 }
 
 /// Without a proxy: the host is one's own.
@@ -117,4 +154,9 @@ fn base(common: &Common) -> anyhow::Result<(String, bool)> {
         });
     }
     Ok((format!("http://{listen}"), false))
+}
+
+/// A name or an id as a part of a path.
+pub(super) fn segment(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

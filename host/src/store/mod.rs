@@ -23,7 +23,7 @@ pub use error::StoreError;
 pub use read::{Counts, Detail, Due, Filter, Found, Listed, Replayable, Window};
 pub use write::{Accepted, Acted, HopAfter, NewDelivery, NewEvent, Next, Prune, Pruned, Settlement, Step, Work};
 
-use crate::model::{Action, ChannelState, DeliveryId, Event, Job, Millis};
+use crate::model::{Action, ChannelState, DeliveryId, Event, Job, JobId, Millis};
 use audit::Audit;
 use read::Readers;
 use trouble::Trouble;
@@ -200,6 +200,11 @@ impl Store {
     /// Bulk work, with the row that it has come to: what is unfinished, or all, the newest first.
     pub async fn jobs(&self, unfinished: bool) -> Result<Vec<(Job, i64)>> {
         self.0.questions.run(move |c| read::jobs(c, unfinished)).await
+    }
+
+    /// One piece of bulk work.
+    pub async fn job(&self, id: JobId) -> Result<Option<Job>> {
+        self.0.questions.run(move |c| read::job(c, id)).await
     }
 
     /// The deliveries that the next step of bulk work is to change.

@@ -15,7 +15,7 @@ pub use due::{Due, Window};
 pub use list::{Detail, Filter, Listed};
 pub(super) use list::{delivery, events, page};
 pub use state::{Counts, Found, Replayable};
-pub(super) use state::{channels, counts, find_deliveries, find_events, jobs, size};
+pub(super) use state::{channels, counts, find_deliveries, find_events, job, jobs, size};
 
 use super::{StoreError, trouble::Trouble};
 

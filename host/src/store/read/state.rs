@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Params, params};
 use serde::Serialize;
 
 use super::{Result, list::Conditions};
@@ -75,13 +75,23 @@ pub(in crate::store) fn size(connection: &Connection) -> Result<u64> {
     Ok(to_millis(pages.saturating_mul(number("page_size")?)))
 }
 
-/// Bulk work with its place: the newest first.
+/// Bulk work with its place: what is unfinished, or the newest first.
 pub(in crate::store) fn jobs(connection: &Connection, unfinished: bool) -> Result<Vec<(Job, i64)>> {
     let which = if unfinished { "WHERE ended_at IS NULL ORDER BY id" } else { "ORDER BY id DESC LIMIT 100" };
+    read_jobs(connection, which, [])
+}
+
+/// One piece of bulk work.
+pub(in crate::store) fn job(connection: &Connection, id: JobId) -> Result<Option<Job>> {
+    let found = read_jobs(connection, "WHERE id = ?1", [id.to_bytes()])?;
+    Ok(found.into_iter().next().map(|(job, _)| job))
+}
+
+fn read_jobs(connection: &Connection, which: &str, parameters: impl Params) -> Result<Vec<(Job, i64)>> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT id, action, selection, created_at, ended_at, at - first, upto - first, changed, at FROM jobs {which}"
     ))?;
-    let rows = statement.query_map([], |row| {
+    let rows = statement.query_map(parameters, |row| {
         let job = Job {
             id: JobId::from_bytes(row.get(0)?),
             action: Action::Retry,

@@ -1,0 +1,99 @@
+//! `herald jobs list` and `herald jobs show`.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::{
+    args::{Common, Jobs},
+    output::{self, harmless, text, time},
+    remote::{Remote, segment},
+};
+
+pub(super) fn run(common: &Common, command: &Jobs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::find(common)?;
+    let answer = match command {
+        Jobs::List => remote.get("/v1/jobs")?,
+        Jobs::Show { id } => remote.get(&format!("/v1/jobs/{}", segment(id)))?,
+    };
+    match command {
+        _ if common.json => output::json(&answer)?,
+        Jobs::List => print_list(&answer)?,
+        Jobs::Show { .. } => print(answer.get("job").unwrap_or(&Value::Null))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_list(answer: &Value) -> anyhow::Result<()> {
+    let jobs = answer.get("jobs").and_then(Value::as_array);
+    let rows: Vec<Vec<String>> = jobs
+        .into_iter()
+        .flatten()
+        .map(|job| {
+            vec![
+                text(job, "/id"),
+                time(job, "/created_at"),
+                text(job, "/action"),
+                state(job),
+                text(job, "/changed"),
+                selection(job),
+            ]
+        })
+        .collect();
+    output::table(&["ID", "BEGUN", "ACTION", "STATE", "CHANGED", "WHICH"], &rows)
+}
+
+fn print(job: &Value) -> anyhow::Result<()> {
+    let mut lines = vec![
+        format!("job       {}", text(job, "/id")),
+        format!("action    {}", text(job, "/action")),
+        format!("which     {}", selection(job)),
+        format!("begun     {}", time(job, "/created_at")),
+    ];
+    let ended = time(job, "/ended_at");
+    lines.push(if ended.is_empty() { format!("state     {}", state(job)) } else { format!("ended     {ended}") });
+    lines.push(format!("so far    {}", summary(job)));
+    output::line(harmless(&lines.join("\n")))
+}
+
+/// `ended`, `42 %`
+fn state(job: &Value) -> String {
+    let number = |name: &str| job.get(name).and_then(Value::as_u64).unwrap_or_default();
+    if job.get("ended_at").is_some_and(Value::is_u64) {
+        return "ended".to_owned();
+    }
+    let percent = number("looked_at").saturating_mul(100).checked_div(number("of"));
+    format!("{} %", percent.unwrap_or_default())
+}
+
+/// `channel=a state=failed`
+fn selection(job: &Value) -> String {
+    let selection = job.get("selection").and_then(Value::as_object);
+    let parts: Vec<String> = selection
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| match name.as_str() {
+            "since" | "until" => format!("{name}={}", time(job, &format!("/selection/{name}"))),
+            _ => format!("{name}={}", text(value, "")),
+        })
+        .collect();
+    if parts.is_empty() { "all".to_owned() } else { parts.join(" ") }
+}
+
+/// What is done with each, in the past.
+pub(super) fn done(job: &Value, pointer: &str) -> &'static str {
+    match job.pointer(&format!("{pointer}/action")).and_then(Value::as_str) {
+        Some("retry") => "retried",
+        Some("cancel") => "cancelled",
+        _ => "new",
+    }
+}
+
+/// `retried 12 deliveries, of 2000 looked at`
+pub(super) fn summary(job: &Value) -> String {
+    let (changed, looked_at) = (text(job, "/changed"), text(job, "/looked_at"));
+    match done(job, "") {
+        "new" => format!("{changed} new deliveries, {looked_at} events looked at"),
+        done => format!("{done} {changed} deliveries, {looked_at} looked at"),
+    }
+}
