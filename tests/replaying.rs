@@ -94,8 +94,9 @@ async fn a_replay_that_can_not_be_made_says_why() {
     ordered(&host, "/v1/events/twin%2F1/replay?source=/two").await;
     ordered(&host, "/v1/events/unrouted/replay?source=&channel=a").await;
     host.drain().await;
-    let sent: Vec<_> = receiver.received().into_iter().skip(2).map(|one| one.json()["id"].clone()).collect();
-    assert_eq!(BTreeSet::from_iter(sent.iter().map(Value::to_string)).len(), 2, "{sent:?}");
+    let sent: BTreeSet<_> =
+        receiver.received().into_iter().skip(2).map(|one| one.json()["source"].to_string()).collect();
+    assert_eq!(sent, BTreeSet::from(["\"/two\"", "null"].map(str::to_owned)));
     host.stop().await;
 }
 
@@ -128,6 +129,25 @@ async fn a_bulk_replay_takes_exactly_the_events_that_its_filter_says() {
         assert_eq!(found(&host, "state=pending").await, expected, "{filter}");
         done(&host, "/v1/deliveries/cancel?channel=a").await;
     }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_brings_no_channel_what_herald_told_of_it() {
+    let receiver = Receiver::start().await;
+    let catch_all = |name: &str| hook(name, &receiver, "").replace(&format!("[\"{name}\"]"), "[\"*\"]");
+    let setup = Setup::new(&format!("{}{}", catch_all("a"), catch_all("b")));
+    let host = setup.start().await;
+    ordered(&host, "/v1/channels/a/disable").await;
+    let told = host.drain().await;
+    let told: Vec<_> = told.iter().map(|one| (one.delivery.kind.as_str(), one.delivery.channel.as_str())).collect();
+    assert_eq!(told, [("herald.channel_disabled", "b")]);
+    let id = receiver.received()[0].header("herald-delivery-id").to_owned();
+    let event = host.get(&format!("/v1/deliveries/{id}")).await.1["event"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(ordered(&host, &format!("/v1/events/{event}/replay")).await["deliveries"].as_array().unwrap().len(), 1);
+    assert_eq!(done(&host, "/v1/events/replay?type=herald.*").await["changed"], 1);
+    host.drain().await;
+    assert!(receiver.received().iter().all(|one| one.path == "/b") && receiver.received().len() == 3);
     host.stop().await;
 }
 

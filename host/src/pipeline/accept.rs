@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering};
 use super::{
     Pipeline, Plan,
     incoming::{self, BadInput, Post, Surroundings},
+    news,
 };
 use crate::{
     model::{DeliveryId, Event, EventType, Millis},
@@ -82,10 +83,11 @@ impl Pipeline {
 }
 
 impl Plan {
-    /// The channels that want an event, each once.
+    /// The channels that want an event, each once; what Herald tells of a channel never goes there.
     pub(super) fn channels_of(&self, event: &Event) -> BTreeSet<&str> {
+        let about = news::about(event);
         let routes = self.routes.iter().filter(|route| route.matches(event));
-        routes.map(|route| route.channel.as_str()).collect()
+        routes.map(|route| route.channel.as_str()).filter(|channel| about.as_deref() != Some(channel)).collect()
     }
 
     /// A delivery of an event on a channel; `None` when there is no such channel.

@@ -2,6 +2,7 @@
 //!
 //! Never about themselves: none goes to the channel that it is about, and a delivery of one that fails is not told of.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Plan, accept::event_id};
@@ -50,7 +51,7 @@ pub(super) fn of(plan: &Plan, news: &News<'_>) -> Option<NewEvent> {
     let reason = (change != Change::Recovered).then_some(reason);
     let data = json!({ "channel": channel, "reason": reason });
     let told = Told { kind, title, body, project: None, subject: channel.to_owned(), data };
-    told.for_all_but(plan, channel, now)
+    told.for_others(plan, now)
 }
 
 /// The event that tells of a delivery that has failed, when a route leads it somewhere.
@@ -84,7 +85,17 @@ pub(super) fn delivery_failed(
         subject: delivery.id.to_string(),
         data,
     };
-    told.for_all_but(plan, channel, now)
+    told.for_others(plan, now)
+}
+
+/// The channel that an event of Herald's own is about.
+pub(super) fn about(event: &Event) -> Option<String> {
+    #[derive(Deserialize)]
+    struct About {
+        channel: String,
+    }
+    let about: Option<About> = event.kind.is_reserved().then(|| serde_json::from_str(event.data.get()).ok()).flatten();
+    about.map(|about| about.channel)
 }
 
 struct Told {
@@ -97,7 +108,7 @@ struct Told {
 }
 
 impl Told {
-    fn for_all_but(self, plan: &Plan, channel: &str, now: Millis) -> Option<NewEvent> {
+    fn for_others(self, plan: &Plan, now: Millis) -> Option<NewEvent> {
         let Self { kind, title, body, project, subject, data } = self;
         let payload = json!({
             "type": kind, "title": title, "body": body, "project": project, "subject": subject, "data": data,
@@ -116,12 +127,8 @@ impl Told {
             data: serde_json::value::to_raw_value(&data).unwrap_or_default(),
             payload: payload.to_string().into(),
         };
-        let deliveries: Vec<_> = plan
-            .channels_of(&event)
-            .into_iter()
-            .filter(|to| *to != channel)
-            .filter_map(|to| plan.delivery(to, &event, now))
-            .collect();
+        let deliveries: Vec<_> =
+            plan.channels_of(&event).into_iter().filter_map(|to| plan.delivery(to, &event, now)).collect();
         (!deliveries.is_empty()).then_some(NewEvent { event, deliveries })
     }
 }
