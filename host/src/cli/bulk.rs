@@ -105,11 +105,12 @@ fn bar(common: &Common, job: &Value) -> ProgressBar {
     let hidden = common.json || !std::io::stderr().is_terminal();
     let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(number(job, "of")), target);
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  looked at {pos} of {len}, {msg}, {eta} left");
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %, {eta} left: {msg}");
     // The template is ours: with the usual one it works as well.
     if let Ok(style) = style {
         bar.set_style(style);
     }
+    bar.set_message("begun");
     bar
 }
 
@@ -124,7 +125,7 @@ async fn until_ended(remote: &Remote, id: &str, bar: &ProgressBar) -> anyhow::Re
         match tokio::time::timeout(TIMEOUT, remote.ask(&path)).await {
             Ok(Ok(job)) => {
                 bar.set_position(number(&job, "looked_at"));
-                bar.set_message(format!("{} {}", jobs::done(&job, "/job"), number(&job, "changed")));
+                bar.set_message(jobs::changed(job.get("job").unwrap_or(&Value::Null)));
                 if job.pointer("/job/ended_at").is_some_and(Value::is_u64) {
                     return Ok(job);
                 }

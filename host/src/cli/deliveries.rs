@@ -23,23 +23,9 @@ pub(super) fn run(common: &Common, command: &Deliveries) -> anyhow::Result<ExitC
                 .and("event", event.as_ref())
                 .and("before", before.as_ref())
                 .and("limit", Some(&limit.to_string()));
-            let answer = remote.get(&query.on("/v1/deliveries"))?;
-            if common.json {
-                output::json(&answer)?
-            } else {
-                print_list(&answer)?
-            }
-            Ok(ExitCode::SUCCESS)
+            show(common, &remote.get(&query.on("/v1/deliveries"))?, print_list)
         }
-        Deliveries::Show { id } => {
-            let answer = remote.get(&format!("/v1/deliveries/{}", segment(id)))?;
-            if common.json {
-                output::json(&answer)?
-            } else {
-                print(&answer)?
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Deliveries::Show { id } => show(common, &remote.get(&format!("/v1/deliveries/{}", segment(id)))?, print),
         Deliveries::Retry(retry) if !retry.ids.is_empty() => each(common, &remote, "retry", &retry.ids),
         Deliveries::Cancel(cancel) if !cancel.ids.is_empty() => each(common, &remote, "cancel", &cancel.ids),
         Deliveries::Retry(retry) => {
@@ -56,6 +42,15 @@ pub(super) fn run(common: &Common, command: &Deliveries) -> anyhow::Result<ExitC
             bulk::run(common, &remote, &query.on("/v1/deliveries/cancel"), &cancel.bulk)
         }
     }
+}
+
+fn show(common: &Common, answer: &Value, print: fn(&Value) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    if common.json {
+        output::json(answer)?;
+    } else {
+        print(answer)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// One after the other. Those that it can't be done with are told, and the others are done.

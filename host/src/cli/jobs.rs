@@ -80,20 +80,18 @@ fn selection(job: &Value) -> String {
     if parts.is_empty() { "all".to_owned() } else { parts.join(" ") }
 }
 
-/// What is done with each, in the past.
-pub(super) fn done(job: &Value, pointer: &str) -> &'static str {
-    match job.pointer(&format!("{pointer}/action")).and_then(Value::as_str) {
-        Some("retry") => "retried",
-        Some("cancel") => "cancelled",
-        _ => "new",
+/// `retried 12 deliveries`
+pub(super) fn changed(job: &Value) -> String {
+    let changed = text(job, "/changed");
+    match job.get("action").and_then(Value::as_str) {
+        Some("retry") => format!("retried {changed} deliveries"),
+        Some("cancel") => format!("cancelled {changed} deliveries"),
+        _ => format!("{changed} new deliveries"),
     }
 }
 
-/// `retried 12 deliveries, of 2000 looked at`
+/// `retried 12 deliveries, 2000 looked at`
 pub(super) fn summary(job: &Value) -> String {
-    let (changed, looked_at) = (text(job, "/changed"), text(job, "/looked_at"));
-    match done(job, "") {
-        "new" => format!("{changed} new deliveries, {looked_at} events looked at"),
-        done => format!("{done} {changed} deliveries, {looked_at} looked at"),
-    }
+    let what = if text(job, "/action") == "replay" { "events looked at" } else { "looked at" };
+    format!("{}, {} {what}", changed(job), text(job, "/looked_at"))
 }
