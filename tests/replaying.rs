@@ -262,3 +262,29 @@ async fn bulk_work_that_a_kill_interrupts_goes_on_after_the_next_start_and_does_
     assert_eq!((sent.len(), receiver.received().len()), (made.len(), made.len()), "each once");
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bulk_work_can_be_stopped_and_what_it_has_done_stays_done() {
+    let receiver = Receiver::start().await;
+    let setup = Setup::new(&crate::pacing::hook("a", &receiver, "rate = \"1/d\""));
+    let host = setup.start().await;
+    let events = vec![r#"{"type":"a"}"#; 3000].join(",");
+    host.accepted(format!("[{events}]")).await;
+    let post = async |path: &str| {
+        let answer = host.http.post(format!("{}{path}", host.base)).send().await.unwrap();
+        serde_json::from_str::<serde_json::Value>(&answer.text().await.unwrap()).unwrap()
+    };
+    let job = post("/v1/deliveries/cancel?channel=a").await;
+    let id = job["job"]["id"].as_str().unwrap().to_owned();
+    let stopped = post(&format!("/v1/jobs/{id}/stop")).await;
+    assert!(stopped["job"]["ended_at"].is_u64(), "{stopped}");
+    // It may have come to its end before.
+    if stopped["job"]["stopped"] == "by hand" {
+        let all = host.deliveries().await;
+        let cancelled = all.iter().filter(|one| one.delivery.state == herald::model::State::Cancelled).count() as u64;
+        assert_eq!(stopped["job"]["changed"], cancelled);
+    }
+    let again = post(&format!("/v1/jobs/{id}/stop")).await;
+    assert_eq!(again["job"]["ended_at"], stopped["job"]["ended_at"]);
+    host.stop().await;
+}

@@ -1,4 +1,4 @@
-//! `GET /v1/jobs`, `GET /v1/jobs/{id}`, and how bulk work is begun.
+//! `GET /v1/jobs`, `GET /v1/jobs/{id}`, `POST /v1/jobs/{id}/stop`, and how bulk work is begun.
 
 use axum::{Json, http::StatusCode};
 use serde_json::{Value, json};
@@ -22,6 +22,14 @@ pub(super) async fn show(Host(pipeline): Host, Segment(id): Segment) -> Result<J
     let parsed = id.parse().map_err(|error| ApiError::bad_query(format!("`{id}` is {error}"), KNOWN))?;
     let job = find(&pipeline, parsed).await?;
     Ok(Json(json!({ "job": job })))
+}
+
+/// What it has done stays done.
+pub(super) async fn stop(Host(pipeline): Host, Segment(id): Segment) -> Result<Json<Value>, ApiError> {
+    let parsed = id.parse().map_err(|error| ApiError::bad_query(format!("`{id}` is {error}"), KNOWN))?;
+    find(&pipeline, parsed).await?;
+    pipeline.stop_job(parsed).await?;
+    Ok(Json(json!({ "job": find(&pipeline, parsed).await? })))
 }
 
 async fn find(pipeline: &Pipeline, id: JobId) -> Result<Job, ApiError> {

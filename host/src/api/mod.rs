@@ -120,6 +120,7 @@ fn router(face: Face) -> Router {
         .route("/v1/deliveries/{id}/cancel", post(retry::cancel))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/jobs/{id}", get(jobs::show))
+        .route("/v1/jobs/{id}/stop", post(jobs::stop))
         .route("/v1/channels", get(channels::list))
         .route("/v1/channels/{name}/test", post(channels::test))
         .route("/v1/channels/{name}/enable", post(channels::enable))

@@ -270,4 +270,9 @@ pub(super) enum Jobs {
         /// Its id, `job_…`
         id: String,
     },
+    /// Stop one before its end; what it has done stays done
+    Stop {
+        /// Its id, `job_…`
+        id: String,
+    },
 }

@@ -70,12 +70,20 @@ pub(super) fn run(common: &Common, remote: &Remote, path: &str, bulk: &Bulk) -> 
         }
         return Ok(ExitCode::SUCCESS);
     }
-    match watch(common, remote, &job)? {
-        Some(job) if common.json => output::json(&job)?,
-        Some(job) => output::line(jobs::summary(job.get("job").unwrap_or(&Value::Null)))?,
-        None => return Ok(ExitCode::FAILURE),
+    let Some(job) = watch(common, remote, &job)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    if common.json {
+        output::json(&job)?;
+    } else {
+        output::line(jobs::summary(job.get("job").unwrap_or(&Value::Null)))?;
     }
-    Ok(ExitCode::SUCCESS)
+    let stopped = output::text(&job, "/job/stopped");
+    if stopped.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::error(format_args!("it was stopped before its end: {stopped}"));
+    Ok(ExitCode::FAILURE)
 }
 
 /// The job when it has ended; none when somebody does not want to wait so long.

@@ -1,4 +1,4 @@
-//! `herald jobs list` and `herald jobs show`.
+//! `herald jobs list`, `show` and `stop`.
 
 use std::process::ExitCode;
 
@@ -15,11 +15,12 @@ pub(super) fn run(common: &Common, command: &Jobs) -> anyhow::Result<ExitCode> {
     let answer = match command {
         Jobs::List => remote.get("/v1/jobs")?,
         Jobs::Show { id } => remote.get(&format!("/v1/jobs/{}", segment(id)))?,
+        Jobs::Stop { id } => remote.post(&format!("/v1/jobs/{}/stop", segment(id)), "application/json", Vec::new())?,
     };
     match command {
         _ if common.json => output::json(&answer)?,
         Jobs::List => print_list(&answer)?,
-        Jobs::Show { .. } => print(answer.get("job").unwrap_or(&Value::Null))?,
+        Jobs::Show { .. } | Jobs::Stop { .. } => print(answer.get("job").unwrap_or(&Value::Null))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -52,6 +53,10 @@ fn print(job: &Value) -> anyhow::Result<()> {
     ];
     let ended = time(job, "/ended_at");
     lines.push(if ended.is_empty() { format!("state     {}", state(job)) } else { format!("ended     {ended}") });
+    let stopped = text(job, "/stopped");
+    if !stopped.is_empty() {
+        lines.push(format!("stopped   {stopped}"));
+    }
     lines.push(format!("so far    {}", summary(job)));
     output::line(harmless(&lines.join("\n")))
 }
@@ -60,7 +65,7 @@ fn print(job: &Value) -> anyhow::Result<()> {
 fn state(job: &Value) -> String {
     let number = |name: &str| job.get(name).and_then(Value::as_u64).unwrap_or_default();
     if job.get("ended_at").is_some_and(Value::is_u64) {
-        return "ended".to_owned();
+        return if job.get("stopped").is_some_and(Value::is_string) { "stopped" } else { "ended" }.to_owned();
     }
     let percent = number("looked_at").saturating_mul(100).checked_div(number("of"));
     format!("{} %", percent.unwrap_or_default())

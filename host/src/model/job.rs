@@ -56,6 +56,8 @@ pub struct Job {
     pub created_at: Millis,
     /// When it was done, or stopped.
     pub ended_at: Option<Millis>,
+    /// Why it was stopped before it was done, if it was.
+    pub stopped: Option<String>,
     /// How many have been looked at, of all that there were.
     pub looked_at: u64,
     /// All that there were.

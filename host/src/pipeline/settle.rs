@@ -62,7 +62,11 @@ impl Work<'_> {
                 _ => None,
             },
             fallback: match (&channel.fallback, next) {
-                (Some(fallback), Next::Failed(FailReason::Exhausted)) => plan.delivery(fallback, &self.due.event, now),
+                (Some(fallback), Next::Failed(FailReason::Exhausted))
+                    if news::about(&self.due.event).as_ref() != Some(fallback) =>
+                {
+                    plan.delivery(fallback, &self.due.event, now)
+                }
                 _ => None,
             },
             channel: state.map(|state| (channel.name.clone(), state)),

@@ -141,6 +141,11 @@ impl Store {
         self.tell(Op::Step(step)).await
     }
 
+    /// Stops bulk work before its end, with the reason; false when there is none that goes on.
+    pub async fn stop(&self, id: JobId, why: String, now: Millis) -> Result<bool> {
+        self.tell(Op::Stop(id, why, now)).await
+    }
+
     /// Takes away some of what is to go.
     pub async fn prune(&self, what: Prune) -> Result<Pruned> {
         match self.0.writer.run(Op::Prune(what)).await? {

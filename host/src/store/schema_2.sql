@@ -49,6 +49,7 @@ CREATE TABLE jobs (
   selection  TEXT NOT NULL,
   created_at INTEGER NOT NULL,
   ended_at   INTEGER,
+  stopped    TEXT,
   first      INTEGER NOT NULL,
   at         INTEGER NOT NULL,
   upto       INTEGER NOT NULL,

@@ -13,7 +13,7 @@ use super::{
     trouble::Trouble,
     write::{self, Accepted, Acted, NewDelivery, NewEvent, Prune, Pruned, Settlement, Step},
 };
-use crate::model::{Action, ChannelState, DeliveryId, Job, Millis};
+use crate::model::{Action, ChannelState, DeliveryId, Job, JobId, Millis};
 
 /// Operations in one commit: bounds the time that the first of them waits.
 const BATCH: usize = 512;
@@ -29,6 +29,7 @@ pub(super) enum Op {
     Replay(i64, Vec<NewDelivery>, Millis),
     Begin(Job),
     Step(Step),
+    Stop(JobId, String, Millis),
     Prune(Prune),
     GiveBack,
 }
@@ -58,6 +59,7 @@ impl Op {
             }
             Self::Begin(job) => write::begin(transaction, job)?,
             Self::Step(step) => return write::step(transaction, step).map(Answer::Told),
+            Self::Stop(id, why, now) => return write::stop(transaction, *id, why, *now).map(Answer::Told),
             Self::Prune(what) => return write::prune(transaction, *what).map(Answer::Pruned),
             Self::GiveBack => return write::give_back(transaction).map(Answer::Told),
         }

@@ -89,7 +89,7 @@ pub(in crate::store) fn job(connection: &Connection, id: JobId) -> Result<Option
 
 fn read_jobs(connection: &Connection, which: &str, parameters: impl Params) -> Result<Vec<(Job, i64)>> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT id, action, selection, created_at, ended_at, at - first, upto - first, changed, at FROM jobs {which}"
+        "SELECT id, action, selection, created_at, ended_at, at - first, upto - first, changed, stopped, at FROM jobs {which}"
     ))?;
     let rows = statement.query_map(parameters, |row| {
         let job = Job {
@@ -101,17 +101,20 @@ fn read_jobs(connection: &Connection, which: &str, parameters: impl Params) -> R
             looked_at: to_millis(row.get(5)?),
             of: to_millis(row.get(6)?),
             changed: to_millis(row.get(7)?),
+            stopped: row.get(8)?,
         };
-        Ok((job, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get(8)?))
+        Ok((job, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get(9)?))
     })?;
-    rows.map(|row| {
+    let mut jobs = Vec::new();
+    for row in rows {
         let (job, action, selection, at) = row?;
-        let damaged = |what: &str| StoreError::Damaged(format!("{}: {what}", job.id));
-        let action = Action::from_name(&action).ok_or_else(|| damaged("an unknown action"))?;
-        let selection = serde_json::from_str(&selection).map_err(|error| damaged(&error.to_string()))?;
-        Ok((Job { action, selection, ..job }, at))
-    })
-    .collect()
+        match (Action::from_name(&action), serde_json::from_str(&selection)) {
+            (Some(action), Ok(selection)) => jobs.push((Job { action, selection, ..job }, at)),
+            // Somebody else's hand was in the file. The others go on.
+            _ => tracing::error!(job = %job.id, action, selection, "this bulk work can't be read: it is left alone"),
+        }
+    }
+    Ok(jobs)
 }
 
 /// What a step has found: rows to work on, and how far it has looked.

@@ -151,7 +151,21 @@ pub(in crate::store) fn begin(transaction: &Transaction<'_>, job: &Job) -> Resul
     Ok(())
 }
 
-/// Does one step; how many deliveries were changed or made, and false when somebody has stopped the work.
+/// Stops bulk work that has not come to its end; false when there is none.
+pub(in crate::store) fn stop(
+    transaction: &Transaction<'_>,
+    id: JobId,
+    why: &str,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let stopped = transaction
+        .connection
+        .prepare_cached("UPDATE jobs SET ended_at = ?2, stopped = ?3 WHERE id = ?1 AND ended_at IS NULL")?
+        .execute(params![id.to_bytes(), to_i64(now), why])?;
+    Ok(stopped > 0)
+}
+
+/// Does one step; false when somebody has stopped the work.
 pub(in crate::store) fn step(transaction: &mut Transaction<'_>, step: &Step) -> Result<bool, StoreError> {
     let live = transaction
         .connection

@@ -15,7 +15,7 @@ use super::{
 use crate::model::{ChannelState, DeliveryId, Event, Millis, State};
 
 pub use bulk::{Acted, Step, Work};
-pub(super) use bulk::{act, begin, replay, step};
+pub(super) use bulk::{act, begin, replay, step, stop};
 pub use prune::{Prune, Pruned};
 pub(super) use prune::{give_back, prune};
 pub use settle::{HopAfter, Next, Settlement};
