@@ -266,8 +266,9 @@ async fn bulk_work_that_a_kill_interrupts_goes_on_after_the_next_start_and_does_
 #[tokio::test(flavor = "multi_thread")]
 async fn bulk_work_can_be_stopped_and_what_it_has_done_stays_done() {
     let receiver = Receiver::start().await;
-    let setup = Setup::new(&crate::pacing::hook("a", &receiver, "rate = \"1/d\""));
+    let setup = Setup::new(&crate::pacing::hook("a", &receiver, ""));
     let host = setup.start().await;
+    host.app.pipeline().disable("a", "so that nothing is delivered").await.unwrap();
     let events = vec![r#"{"type":"a"}"#; 3000].join(",");
     host.accepted(format!("[{events}]")).await;
     let post = async |path: &str| {
