@@ -7,9 +7,11 @@
 mod accepting;
 mod cli;
 mod config_reload;
+mod connections;
 mod delivering;
 mod golden;
 mod harness;
+mod hostile;
 mod hot_reload;
 mod prebuilt;
 mod readme;

@@ -5,8 +5,10 @@
 
 pub mod guests;
 mod host;
+pub mod hostile;
 pub mod process;
 mod receiver;
+pub mod tls;
 
 use std::{future::Future, time::Duration};
 
