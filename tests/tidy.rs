@@ -21,7 +21,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 const ONLY: &[(&str, &[&str])] = &[
     ("wasmtime", &["adapter/", "cli/log.rs"]),
     ("rusqlite", &["store/"]),
-    ("reqwest", &["outbound/", "cli/remote.rs", "cli/demo/", "cli/log.rs"]),
+    ("hyper_util", &["outbound/", "cli/log.rs"]),
+    ("reqwest", &["cli/remote.rs", "cli/demo/", "cli/log.rs"]),
     ("axum", &["api/", "cli/demo/receiver.rs"]),
     ("env::var", &["config/"]),
     ("unsafe {", &["adapter/cache.rs"]),

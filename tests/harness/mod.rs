@@ -9,9 +9,11 @@ mod dice;
 pub mod faults;
 pub mod guests;
 mod host;
+pub mod hostile;
 pub mod ledger;
 pub mod process;
 mod receiver;
+pub mod tls;
 
 use std::{future::Future, time::Duration};
 

@@ -2,50 +2,45 @@
 //!
 //! Must not follow a redirect, retry, keep a cookie, unpack a body or take a proxy from the environment.
 
-use std::{sync::Arc, time::Duration};
-
-use http::{HeaderMap, StatusCode};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::{CryptoProvider, ring},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
-use rustls_platform_verifier::Verifier;
+
+use http::{HeaderMap, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use rustls::ClientConfig;
+use tokio::sync::Notify;
 
 use super::{
     check::{Options, Refused},
-    failure::{Failure, Peer, failure, timed_out},
+    connect::{self, Pool},
+    failure::{Broken, Failure, Peer, failure, timed_out},
     prepare::Prepared,
-    progress::{Measured, Progress},
+    progress::Progress,
     redact,
-    resolve::Guarded,
     secrets::Secrets,
 };
 use crate::model::{Response, Timing, TransportError};
 
-/// Shorter than the idle time of the usual load balancers (60 s), so that few requests meet a closing connection.
-const IDLE: Duration = Duration::from_secs(30);
-/// More would be open only after a burst to one host.
-const IDLE_PER_HOST: usize = 16;
-/// A response's header block over HTTP/2; what HTTP/1 takes is bounded by its read buffer.
-const HEADER_BLOCK: u32 = 64 * 1024;
+/// Interim answers (1xx) to one request. Whoever sends more keeps this host busy until the deadline, and says nothing.
+const INTERIM: usize = 20;
 
 /// A handle to the one client; cheap to clone. What is allowed is fixed: make a new one when the config changes.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    pool: Pool,
     options: Arc<Options>,
 }
 
-/// The client can't be made: the machine's TLS does not work.
+/// The client can't be made: there is no TLS version or cipher to offer.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// No TLS version or cipher to offer.
-    #[error("TLS can't be set up")]
-    Tls(#[from] rustls::Error),
-    /// The rest.
-    #[error("the HTTP client can't be set up")]
-    Http(#[from] reqwest::Error),
-}
+#[error("TLS can't be set up")]
+pub struct BuildError(#[from] rustls::Error);
 
 /// What came of a request. Secrets are redacted.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,21 +58,12 @@ pub struct Sent {
 impl Client {
     /// Makes the client. Reads the machine's CA certificates; without any it warns, and https will fail.
     pub fn new(options: Options) -> Result<Self, BuildError> {
+        Ok(Self::with(options, connect::tls()?))
+    }
+
+    fn with(options: Options, tls: ClientConfig) -> Self {
         let options = Arc::new(options);
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls()?)
-            .dns_resolver(Guarded(Arc::clone(&options)))
-            .connector_layer(Measured)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .http2_max_header_list_size(HEADER_BLOCK)
-            .build()?;
-        Ok(Self { http, options })
+        Self { pool: connect::pool(Arc::clone(&options), tls), options }
     }
 
     /// What this client allows: for [`super::Destination`].
@@ -94,8 +80,11 @@ impl Client {
         let ended = tokio::time::timeout(deadline, Arc::clone(&progress).watch(exchange)).await;
         let failed = match ended {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(failure(&error.without_url(), &peer)),
-            Err(_) => Some(timed_out(progress.phase(), deadline, answer.body.len(), &peer)),
+            Ok(Err(broken)) => Some(failure(&broken, &peer)),
+            Err(_) => {
+                answer.give_up_connection();
+                Some(timed_out(progress.phase(), deadline, answer.body.len(), &peer))
+            }
         };
         let (error, blocked) = match failed {
             Some(Failure::Wire(kind, words)) => (Some((kind, secrets.redact(&words).into_owned())), None),
@@ -112,23 +101,53 @@ impl Client {
     }
 
     /// Fills the answer as it comes, so that what was there is known when the deadline cuts this off.
-    async fn exchange(&self, prepared: Prepared, progress: &Progress, answer: &mut Answer) -> reqwest::Result<()> {
-        let mut request = reqwest::Request::new(prepared.method, prepared.url);
+    async fn exchange(&self, prepared: Prepared, progress: &Progress, answer: &mut Answer) -> Result<(), Broken> {
+        let mut request = http::Request::new(Full::new(prepared.body));
+        *request.method_mut() = prepared.method;
+        *request.uri_mut() = Uri::try_from(prepared.url.as_str()).map_err(|_| Broken::Url)?;
         *request.headers_mut() = prepared.headers;
-        *request.body_mut() = Some(prepared.body.into());
-        let mut response = self.http.execute(request).await?;
+        answer.connection = Some(capture_connection(&mut request));
+        let interim = Arc::new(Interim::default());
+        let counted = Arc::clone(&interim);
+        hyper::ext::on_informational(&mut request, move |_| counted.count());
+        let response = tokio::select! {
+            response = self.pool.request(request) => response.map_err(Broken::Request)?,
+            () = interim.too_many.notified() => return Err(Broken::Interim),
+        };
         progress.answered();
-        answer.head = Some((response.status(), std::mem::take(response.headers_mut())));
-        while let Some(chunk) = response.chunk().await? {
+        let (head, mut body) = response.into_parts();
+        let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        answer.head = Some((head.status, head.headers));
+        if switched {
+            return Err(Broken::Switched);
+        }
+        while let Some(frame) = body.frame().await {
+            // What is no data is trailers, and nobody asks for them.
+            let Ok(chunk) = frame.map_err(Broken::Body)?.into_data() else { continue };
             let room = answer.needed - answer.body.len();
             answer.body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
             if chunk.len() > room {
-                // Dropped with its body unread, the connection is closed instead of reused.
+                // Dropped with its body unread, an HTTP/1 connection is closed and an HTTP/2 stream is reset.
                 answer.cut = true;
                 break;
             }
         }
         Ok(())
+    }
+}
+
+/// Counts the interim answers to a request.
+#[derive(Default)]
+struct Interim {
+    count: AtomicUsize,
+    too_many: Notify,
+}
+
+impl Interim {
+    fn count(&self) {
+        if self.count.fetch_add(1, Ordering::Relaxed) == INTERIM {
+            self.too_many.notify_one();
+        }
     }
 }
 
@@ -141,9 +160,20 @@ struct Answer {
     needed: usize,
     /// There was or would have been more.
     cut: bool,
+    /// What it came over.
+    connection: Option<CaptureConnection>,
 }
 
 impl Answer {
+    /// Lets no other request use the connection: over HTTP/2 they would wait for the same end that did not answer.
+    fn give_up_connection(&self) {
+        if let Some(connection) = &self.connection
+            && let Some(connected) = connection.connection_metadata().as_ref()
+        {
+            connected.poison();
+        }
+    }
+
     fn response(self, secrets: &Secrets) -> Option<Response> {
         let (status, headers) = self.head?;
         Some(Response {
@@ -152,27 +182,6 @@ impl Answer {
             body: redact::excerpt(&self.body, self.cut, secrets),
         })
     }
-}
-
-/// TLS 1.2 and 1.3 by ring, against the machine's own roots.
-///
-/// Given to the client whole: it would otherwise look for a process-wide provider and panic without one.
-fn tls() -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::<CryptoProvider>::clone(&provider))
-        .with_safe_default_protocol_versions()?;
-    let mut config = match Verifier::new(provider) {
-        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
-        Err(error) => {
-            tracing::warn!(
-                %error,
-                "no https receiver can be trusted: install CA certificates, or name them in SSL_CERT_FILE"
-            );
-            builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-        }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
 }
 
 #[cfg(test)]

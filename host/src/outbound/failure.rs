@@ -1,13 +1,14 @@
 //! What went wrong on the wire, as one of the glossary's errors and in words that a person can act on.
 //!
-//! The client nests errors of five crates and prints URLs; neither leaves this module.
+//! The client nests errors of six crates, which do not leave this module.
 
 use std::{error::Error, io, time::Duration};
 
-use rustls::CertificateError;
+use hyper_util::client::legacy;
+use rustls::{CertificateError, pki_types::InvalidDnsNameError};
 use url::Url;
 
-use super::{check::Refused, progress::Phase};
+use super::{check::Refused, progress::Phase, resolve::Unresolved};
 use crate::model::TransportError;
 
 /// Whom an exchange was with: never more of the URL than this.
@@ -24,6 +25,20 @@ impl Peer {
     }
 }
 
+/// How an exchange broke off.
+pub(super) enum Broken {
+    /// The URL is none that HTTP can carry.
+    Url,
+    /// Before the answer.
+    Request(legacy::Error),
+    /// In its body.
+    Body(hyper::Error),
+    /// Interim answers (1xx) without end.
+    Interim,
+    /// 101: the other end speaks something else from now on, which nobody had asked for.
+    Switched,
+}
+
 /// An exchange that came to no end.
 pub(super) enum Failure {
     /// The guard refused every address of the name.
@@ -31,22 +46,27 @@ pub(super) enum Failure {
     Wire(TransportError, String),
 }
 
-/// Reads the client's error.
-pub(super) fn failure(error: &reqwest::Error, peer: &Peer) -> Failure {
-    let chain = chain(error);
-    if let Some(refused) = chain.iter().find_map(|error| error.downcast_ref::<Refused>()) {
-        return Failure::Blocked(refused.clone());
-    }
+/// Names what broke.
+pub(super) fn failure(broken: &Broken, peer: &Peer) -> Failure {
     let name = &peer.name;
-    let (kind, words) = if error.is_dns() {
-        (TransportError::Dns, format!("{name} does not resolve: {}", last(&chain)))
-    } else if let Some(tls) = chain.iter().find_map(|error| error.downcast_ref::<rustls::Error>()) {
-        (TransportError::Tls, tls_words(tls, name))
-    } else if error.is_connect() {
-        connect_words(&chain, peer)
-    } else {
-        broken_words(error, &chain, name)
-    };
+    let protocol = |words: String| Failure::Wire(TransportError::Protocol, words);
+    match broken {
+        Broken::Url => Failure::Blocked(Refused::settings("HTTP can't carry the URL")),
+        Broken::Interim => protocol(format!("{name} sent interim answers (1xx) without end")),
+        Broken::Switched => protocol(format!("{name} switched to another protocol (101) without being asked to")),
+        Broken::Body(error) => wire(broken_words(&chain(error), name, "in the middle of the response")),
+        Broken::Request(error) => {
+            let chain = chain(error);
+            match chain.iter().find_map(|error| error.downcast_ref::<Refused>()) {
+                Some(refused) => Failure::Blocked(refused.clone()),
+                None if error.is_connect() => wire(connect_words(&chain, peer)),
+                None => wire(broken_words(&chain, name, "before it answered")),
+            }
+        }
+    }
+}
+
+fn wire((kind, words): (TransportError, String)) -> Failure {
     Failure::Wire(kind, words)
 }
 
@@ -63,21 +83,18 @@ pub(super) fn timed_out(phase: Phase, deadline: Duration, read: usize, peer: &Pe
     Failure::Wire(TransportError::Timeout, format!("no complete response within {deadline:?}: time was up {missing}"))
 }
 
-fn tls_words(error: &rustls::Error, name: &str) -> String {
-    let why = match error {
-        rustls::Error::InvalidMessage(_) => "the other end does not speak TLS on this port".to_owned(),
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "its certificate is signed by nobody that this machine trusts (are its CA certificates installed?)"
-                .to_owned()
-        }
-        other => other.to_string(),
-    };
-    format!("TLS with {name} failed: {why}")
-}
+type Chain<'a> = [&'a (dyn Error + 'static)];
 
-fn connect_words(chain: &[&(dyn Error + 'static)], peer: &Peer) -> (TransportError, String) {
+fn connect_words(chain: &Chain<'_>, peer: &Peer) -> (TransportError, String) {
     use io::ErrorKind as Kind;
     let name = &peer.name;
+    let nameless = |error: &&(dyn Error + 'static)| error.is::<Unresolved>() || error.is::<InvalidDnsNameError>();
+    if chain.iter().any(nameless) {
+        return (TransportError::Dns, format!("{name} does not resolve: {}", last(chain)));
+    }
+    if let Some(tls) = find::<rustls::Error>(chain) {
+        return (TransportError::Tls, tls_words(tls, name));
+    }
     let io = chain.iter().filter_map(|error| error.downcast_ref::<io::Error>()).next_back();
     let connect = |words: String| (TransportError::Connect, words);
     match io.map(io::Error::kind) {
@@ -99,31 +116,76 @@ fn connect_words(chain: &[&(dyn Error + 'static)], peer: &Peer) -> (TransportErr
     }
 }
 
-fn broken_words(error: &reqwest::Error, chain: &[&(dyn Error + 'static)], name: &str) -> (TransportError, String) {
-    let hyper = chain.iter().find_map(|error| error.downcast_ref::<hyper::Error>());
-    let io = chain.iter().find_map(|error| error.downcast_ref::<io::Error>());
-    // A chunked or a counted body that ends too early is a parser's error to hyper, but to us the connection broke.
-    let early = io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
-    let closed = hyper.is_some_and(|hyper| hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled());
-    if hyper.is_some_and(hyper::Error::is_parse) && !early {
-        (TransportError::Protocol, format!("{name} did not answer with HTTP: {}", last(chain)))
-    } else if early || closed || io.is_some() {
-        let what =
-            if error.is_decode() || error.is_body() { "in the middle of the response" } else { "before it answered" };
-        (TransportError::Reset, format!("{name} closed the connection {what}"))
-    } else {
-        (TransportError::Protocol, format!("the exchange with {name} failed: {}", last(chain)))
+fn tls_words(error: &rustls::Error, name: &str) -> String {
+    let why = match error {
+        rustls::Error::InvalidMessage(_) => "the other end does not speak TLS on this port".to_owned(),
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate is signed by nobody that this machine trusts (are its CA certificates installed?)"
+                .to_owned()
+        }
+        other => other.to_string(),
+    };
+    format!("TLS with {name} failed: {why}")
+}
+
+/// Of a connection that was there.
+fn broken_words(chain: &Chain<'_>, name: &str, when: &str) -> (TransportError, String) {
+    use io::ErrorKind as Kind;
+    if let Some(h2) = find::<h2::Error>(chain).filter(|h2| !h2.is_io()) {
+        return http2_words(h2, name, when);
+    }
+    if let Some(tls) = find::<rustls::Error>(chain) {
+        return (TransportError::Tls, tls_words(tls, name));
+    }
+    let reset = (TransportError::Reset, format!("{name} closed the connection {when}"));
+    let protocol = |why: String| (TransportError::Protocol, format!("{name} did not answer with proper HTTP: {why}"));
+    match find::<io::Error>(chain).map(io::Error::kind) {
+        // What hyper says of a body that is framed wrongly.
+        Some(Kind::InvalidInput | Kind::InvalidData) => return protocol(last(chain)),
+        Some(Kind::TimedOut) => {
+            return (TransportError::Timeout, format!("{name} acknowledged nothing any more {when}"));
+        }
+        Some(_) => return reset,
+        None => {}
+    }
+    // The innermost: a request that was never sent says by it why the connection ended.
+    match chain.iter().rev().find_map(|error| error.downcast_ref::<hyper::Error>()) {
+        Some(hyper) if hyper.is_timeout() => {
+            (TransportError::Timeout, format!("{name} gave no sign of life any more {when}"))
+        }
+        Some(hyper) if hyper.is_incomplete_message() => reset,
+        Some(hyper) if hyper.is_closed() || hyper.is_canceled() => {
+            (TransportError::Reset, format!("the connection with {name} ended before the request was sent"))
+        }
+        Some(hyper) if hyper.is_parse_too_large() => protocol("its headers are too long or too many".to_owned()),
+        _ => protocol(last(chain)),
     }
 }
 
-fn last(chain: &[&(dyn Error + 'static)]) -> String {
+/// Over HTTP/2 one exchange can be broken off without the connection, and both ends can say why.
+fn http2_words(error: &h2::Error, name: &str, when: &str) -> (TransportError, String) {
+    let why = error.reason().map_or_else(|| error.to_string(), |reason| format!("{reason:?}, {reason}"));
+    if !error.is_remote() {
+        (TransportError::Protocol, format!("{name} did not answer with proper HTTP/2: {why}"))
+    } else if error.is_go_away() {
+        (TransportError::Reset, format!("{name} closed the HTTP/2 connection {when}: {why}"))
+    } else {
+        (TransportError::Reset, format!("{name} reset the HTTP/2 stream {when}: {why}"))
+    }
+}
+
+fn find<'a, E: Error + 'static>(chain: &Chain<'a>) -> Option<&'a E> {
+    chain.iter().find_map(|error| error.downcast_ref::<E>())
+}
+
+fn last(chain: &Chain<'_>) -> String {
     chain.last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The error and what caused it, down to the root. `io::Error::source` skips what it wraps, so that is taken out first.
-fn chain(error: &reqwest::Error) -> Vec<&(dyn Error + 'static)> {
-    let mut all: Vec<&(dyn Error + 'static)> = Vec::new();
-    let mut current = error.source();
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
+    let mut all = Vec::new();
+    let mut current = Some(error);
     while let Some(error) = current {
         all.push(error);
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

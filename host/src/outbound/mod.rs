@@ -13,6 +13,7 @@
 
 mod check;
 mod client;
+mod connect;
 mod failure;
 mod guard;
 mod prepare;
@@ -21,6 +22,7 @@ mod redact;
 mod resolve;
 mod secrets;
 mod sign;
+mod stream;
 
 pub use check::{Options, Refused};
 pub use client::{BuildError, Client, Sent};

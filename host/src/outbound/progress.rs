@@ -14,9 +14,9 @@ use std::{
     time::Duration,
 };
 
-use tower_layer::Layer;
 use tower_service::Service;
 
+use super::stream::HeardOut;
 use crate::clock::Stopwatch;
 
 tokio::task_local! {
@@ -127,30 +127,24 @@ pub(super) fn resolving() -> impl FnOnce() {
     }
 }
 
-/// Measures the connector, resolving and TLS handshake included.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Measured;
-
-impl<S> Layer<S> for Measured {
-    type Service = MeasuredConnector<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        MeasuredConnector(inner)
-    }
-}
-
-/// See [`Measured`].
+/// Measures a connector, resolving and TLS handshake included.
 #[derive(Debug, Clone)]
 pub(super) struct MeasuredConnector<S>(S);
+
+impl<S> MeasuredConnector<S> {
+    pub(super) fn new(connector: S) -> Self {
+        Self(connector)
+    }
+}
 
 impl<S, R> Service<R> for MeasuredConnector<S>
 where
     S: Service<R, Error = Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,
 {
-    type Response = S::Response;
+    type Response = HeardOut<S::Response>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
@@ -159,7 +153,7 @@ where
     fn call(&mut self, destination: R) -> Self::Future {
         let connection = self.0.call(destination);
         let Ok(progress) = CURRENT.try_with(Arc::clone) else {
-            return Box::pin(connection);
+            return Box::pin(async { Ok(HeardOut(connection.await?)) });
         };
         progress.connecting();
         Box::pin(async move {
@@ -168,7 +162,7 @@ where
             let limit = progress.deadline.saturating_add(Duration::from_secs(1));
             let connected = tokio::time::timeout(limit, connection).await??;
             progress.connected();
-            Ok(connected)
+            Ok(HeardOut(connected))
         })
     }
 }

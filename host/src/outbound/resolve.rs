@@ -3,9 +3,19 @@
 //!
 //! The client does not ask for literal addresses: those are checked in [`super::check`].
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use futures_util::{FutureExt, future::Shared};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 
 use super::{
     check::{Options, Refused},
@@ -13,26 +23,100 @@ use super::{
 };
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
+type Found = Result<Vec<SocketAddr>, Unresolved>;
+type Lookup = Pin<Box<dyn Future<Output = Found> + Send>>;
+
+/// The name has no address.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unresolved(Arc<str>);
+
+impl From<io::Error> for Unresolved {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string().into())
+    }
+}
 
 /// The system's resolver behind the guard.
-pub(super) struct Guarded(pub(super) Arc<Options>);
+#[derive(Clone)]
+pub(super) struct Guarded {
+    options: Arc<Options>,
+    lookups: Lookups,
+}
 
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        let options = Arc::clone(&self.0);
+impl Guarded {
+    pub(super) fn new(options: Arc<Options>) -> Self {
+        Self { options, lookups: Lookups::new(system) }
+    }
+}
+
+impl Service<Name> for Guarded {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Failed;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failed>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let options = Arc::clone(&self.options);
+        let lookup = self.lookups.find(name.as_str());
         let resolved = progress::resolving();
         Box::pin(async move {
-            // The port is the client's to set.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let found = lookup.await;
             resolved();
-            let addresses = passed(&options, name.as_str(), found?)?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            Ok(passed(&options, name.as_str(), found?)?.into_iter())
         })
     }
 }
 
+fn system(name: String) -> Lookup {
+    Box::pin(async move {
+        // The port is the client's to set.
+        let found = tokio::net::lookup_host((name, 0)).await?;
+        Ok(found.collect())
+    })
+}
+
+/// Lookups under way, one for each name. Each holds a thread until the name server has answered or was given up, which
+/// takes longer than an exchange waits: without this, one name that hangs would in time take all threads from the others.
+#[derive(Clone)]
+struct Lookups {
+    start: fn(String) -> Lookup,
+    under_way: Arc<Mutex<HashMap<String, Shared<Lookup>>>>,
+}
+
+impl Lookups {
+    fn new(start: fn(String) -> Lookup) -> Self {
+        Self { start, under_way: Arc::default() }
+    }
+
+    /// Joins the lookup that is under way, or begins one. It comes to its end even when nobody waits for it any more.
+    fn find(&self, name: &str) -> Shared<Lookup> {
+        let mut under_way = self.lock();
+        if let Some(lookup) = under_way.get(name).filter(|lookup| lookup.peek().is_none()) {
+            return lookup.clone();
+        }
+        let (lookups, own) = (self.clone(), name.to_owned());
+        let task = tokio::spawn(async move {
+            let found = (lookups.start)(own.clone()).await;
+            lookups.lock().remove(&own);
+            found
+        });
+        let lookup: Lookup = Box::pin(async move { task.await.map_err(io::Error::from)? });
+        let lookup = lookup.shared();
+        under_way.insert(name.to_owned(), lookup.clone());
+        lookup
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Shared<Lookup>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The addresses that may be connected to; when none may, the first refusal.
-fn passed(options: &Options, name: &str, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Failed> {
+fn passed(options: &Options, name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Failed> {
     let mut refusal: Option<Refused> = None;
     let mut allowed = Vec::new();
     for address in found {
@@ -43,7 +127,7 @@ fn passed(options: &Options, name: &str, found: impl Iterator<Item = SocketAddr>
     }
     match refusal {
         Some(refused) if allowed.is_empty() => Err(refused.into()),
-        None if allowed.is_empty() => Err(io::Error::other("the name has no addresses").into()),
+        None if allowed.is_empty() => Err(Unresolved("the name has no addresses".into()).into()),
         _ => Ok(allowed),
     }
 }
@@ -51,6 +135,10 @@ fn passed(options: &Options, name: &str, found: impl Iterator<Item = SocketAddr>
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[test]
@@ -59,15 +147,42 @@ mod tests {
             ips.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect()
         };
         let options = Options::default();
-        let mixed = passed(&options, "a.com", found(&["10.0.0.1", "8.8.8.8", "::1"]).into_iter()).unwrap();
+        let mixed = passed(&options, "a.com", found(&["10.0.0.1", "8.8.8.8", "::1"])).unwrap();
         assert_eq!(mixed, found(&["8.8.8.8"]));
-        let refused = passed(&options, "a.com", found(&["169.254.169.254", "::1"]).into_iter()).unwrap_err();
+        let refused = passed(&options, "a.com", found(&["169.254.169.254", "::1"])).unwrap_err();
         let refused = refused.downcast::<Refused>().unwrap();
         assert_eq!(
             refused.message,
             "a.com resolves to 169.254.169.254, a metadata address; only public addresses are sent to"
         );
         assert!(refused.hint.unwrap().ends_with(r#"outbound.allow_addresses = ["169.254.169.254/32"]"#));
-        assert!(passed(&options, "a.com", std::iter::empty()).unwrap_err().downcast::<io::Error>().is_ok());
+        assert!(passed(&options, "a.com", vec![]).unwrap_err().downcast::<Unresolved>().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_hangs_takes_one_thread_however_often_it_is_asked_for() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        static ANSWERED: Semaphore = Semaphore::const_new(0);
+        let address = SocketAddr::from(([8, 8, 8, 8], 0));
+        let lookups = Lookups::new(|name| {
+            Box::pin(async move {
+                ASKED.fetch_add(1, Ordering::SeqCst);
+                if name == "hangs.example" {
+                    drop(ANSWERED.acquire().await);
+                }
+                Ok(vec![SocketAddr::from(([8, 8, 8, 8], 0))])
+            })
+        });
+        let mut waiting: Vec<_> = (0..100).map(|_| lookups.find("hangs.example")).collect();
+        // Most of those who asked give up before there is an answer.
+        waiting.truncate(2);
+        assert_eq!(lookups.find("good.example").await.unwrap(), [address], "another name is not held up");
+        assert_eq!(ASKED.load(Ordering::SeqCst), 2);
+        ANSWERED.add_permits(2);
+        for lookup in waiting {
+            assert_eq!(lookup.await.unwrap(), [address]);
+        }
+        assert_eq!(lookups.find("hangs.example").await.unwrap(), [address]);
+        assert_eq!(ASKED.load(Ordering::SeqCst), 3, "an answer is not kept");
     }
 }

@@ -64,7 +64,7 @@ async fn answering(answer: &'static [u8], close: bool) -> u16 {
 
 fn local() -> Options {
     Options {
-        allow_http: vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
+        allow_http: vec!["127.0.0.1".to_owned(), "localhost".to_owned(), "*.invalid".to_owned()],
         allow_addresses: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
     }
 }
@@ -215,8 +215,8 @@ async fn a_broken_or_a_foreign_answer_is_told_apart() {
             TransportError::Reset,
             "in the middle of the response",
         ),
-        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", TransportError::Protocol, "did not answer with HTTP"),
-        (b"\x15\x03\x01\x00\x02\x02\x16", TransportError::Protocol, "did not answer with HTTP"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", TransportError::Protocol, "did not answer with proper HTTP"),
+        (b"\x15\x03\x01\x00\x02\x02\x16", TransportError::Protocol, "did not answer with proper HTTP"),
     ] {
         let port = answering(answer, true).await;
         let sent = send(&format!("http://127.0.0.1:{port}/"), LONG).await;
@@ -231,10 +231,14 @@ async fn a_refused_connection_and_a_name_without_addresses_are_told_apart() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let sent = send(&format!("http://127.0.0.1:{closed}/"), LONG).await;
     assert_eq!(error(&sent), (TransportError::Connect, &*format!("connection refused by 127.0.0.1:{closed}")));
-    let sent = send("https://no-such-host.invalid/", LONG).await;
-    let (kind, words) = error(&sent);
-    assert_eq!(kind, TransportError::Dns);
-    assert!(words.starts_with("no-such-host.invalid:443 does not resolve: "), "{words}");
+    // No label may be so long: the resolver knows without asking anybody.
+    let name = format!("{}.invalid", "a".repeat(64));
+    for (url, port) in [(format!("http://{name}/"), 80), (format!("https://{name}/"), 443)] {
+        let sent = send(&url, LONG).await;
+        let (kind, words) = error(&sent);
+        assert_eq!(kind, TransportError::Dns);
+        assert!(words.starts_with(&format!("{name}:{port} does not resolve: ")), "{words}");
+    }
 }
 
 #[tokio::test]
