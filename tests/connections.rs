@@ -34,7 +34,7 @@ const H2: &[&str] = &["h2", "http/1.1"];
 fn channel(name: &str, url: &str, more: &str) -> String {
     format!(
         "[[channel]]\nname = \"{name}\"\nadapter = \"webhook\"\n{more}\n[channel.settings]\nurl = \"{url}\"\n\
-         [[route]]\nchannel = \"{name}\"\n"
+         [[route]]\nevents = [\"test\"]\nchannel = \"{name}\"\n"
     )
 }
 
