@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod accepting;
+#[cfg(target_os = "linux")]
+mod backlog;
 mod breaker;
 mod channels;
 mod cli;

@@ -206,6 +206,11 @@ impl Running {
         find(&log).unwrap_or_else(|| panic!("the host ended without saying {part:?}: {log:#?}"))
     }
 
+    /// Of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
