@@ -206,3 +206,72 @@ async fn what_is_exhausted_goes_to_the_fallback_channel_once_and_no_further() {
     );
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_channels_that_are_told_of_one_another_come_to_an_end() {
+    let (receiver, other) = (Receiver::start().await, Receiver::start().await);
+    let clock = Clock::manual(NOW);
+    let config = format!(
+        "[delivery]\nbreaker_failures = 1\nbreaker_wait = \"1s\"\nbreaker_longest_wait = \"1s\"\n\
+         schedule = [\"1s\", \"1s\", \"1s\"]\njitter = 0.0\n\
+         {}{}[[route]]\nchannel = \"a\"\n[[route]]\nchannel = \"b\"\n",
+        hook("a", &receiver, "concurrency = 1"),
+        hook("b", &other, "concurrency = 1"),
+    );
+    let setup = Setup::new(&config).clock(clock.clone());
+    for _ in 0..100 {
+        for receiver in [&receiver, &other] {
+            receiver.reply(Reply::new(500, ""));
+            receiver.reply(Reply::new(200, ""));
+        }
+    }
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"anything"}"#).await;
+    let mut moved = host.app.pipeline().settlements();
+    for _ in 0..60 {
+        // Until nothing moves any more, or for a moment.
+        while tokio::time::timeout(std::time::Duration::from_millis(20), moved.changed()).await.is_ok() {}
+        clock.advance(seconds(1));
+    }
+    let all = host.drain().await;
+    // The event on both, three attempts each; with each at most failing and recovered, told to the other.
+    let kinds: Vec<_> =
+        all.iter().map(|one| (&one.delivery.kind, &one.delivery.channel, one.delivery.attempts)).collect();
+    assert!(all.len() <= 14, "{kinds:#?}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_that_changes_nothing_of_a_channel_lets_its_breaker_wait() {
+    let receiver = Receiver::start().await;
+    let clock = Clock::manual(NOW);
+    let config = format!("[delivery]\nbreaker_failures = 1\n{}", hook("a", &receiver, ""));
+    let setup = Setup::new(&config).clock(clock.clone());
+    receiver.reply(Reply::new(500, ""));
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"a"}"#).await;
+    attempts(&host, 1).await;
+    host.accepted(r#"{"type":"a"}"#).await;
+    let tried = receiver.received().len();
+    let reloaded = async |config: &str, channels: usize| {
+        setup.write_config(config);
+        let all = async {
+            while host.app.pipeline().plan().channels.len() != channels {
+                herald::clock::pause(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        crate::harness::within("the new config", all).await;
+    };
+    reloaded(&format!("{config}{}", hook("another", &receiver, "")), 2).await;
+    // The other channel shows that lanes have seen it.
+    host.accepted(r#"{"type":"another"}"#).await;
+    receiver.wait_for(tried + 1).await;
+    assert_eq!(receiver.received().len(), tried + 1);
+    // A change of its settings may have mended it.
+    reloaded(&config.replace("/a\"", "/mended\""), 1).await;
+    receiver.wait_for(tried + 2).await;
+    clock.advance(seconds(10));
+    host.drain().await;
+    assert!(receiver.received().iter().any(|received| received.path == "/mended"));
+    host.stop().await;
+}

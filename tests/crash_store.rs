@@ -133,7 +133,9 @@ fn version_left(store: &Path) -> i64 {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy.db");
     replace(store, &copy);
-    let _ = fs::copy(beside(store, "-wal"), beside(&copy, "-wal"));
+    for suffix in ["-wal", "-journal"] {
+        let _ = fs::copy(beside(store, suffix), beside(&copy, suffix));
+    }
     version(&copy)
 }
 
@@ -143,7 +145,8 @@ fn beside(store: &Path, suffix: &str) -> PathBuf {
 
 /// Puts a store in the place of another and of what lies beside it.
 fn replace(from: &Path, to: &Path) {
-    for suffix in ["-wal", "-shm"] {
+    // The journal is there after a kill while the file is rebuilt: it would be played back into the other store.
+    for suffix in ["-wal", "-shm", "-journal"] {
         let _ = fs::remove_file(beside(to, suffix));
     }
     fs::copy(from, to).unwrap();

@@ -211,3 +211,36 @@ fn replace(store: &Path, bytes: &[u8]) {
     }
     fs::write(store, bytes).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_is_disabled_and_enabled_on_disk_or_not_at_all() {
+    let receiver = Receiver::start().await;
+    let setup = setup(&receiver);
+    let faults = Faults::new(setup.folder.path());
+    let program = faults.around(Program::new(setup.folder.path()));
+    let host = program.serve(&[]).await;
+    let (_, channels) = host.get("/v1/channels").await;
+    let name = channels["channels"][0]["name"].as_str().unwrap().to_owned();
+    let order = async |host: &Running, what: &str| {
+        let url = format!("{}/v1/channels/{name}/{what}", host.url());
+        crate::harness::http().post(url).send().await.unwrap().status()
+    };
+    let disabled = async |host: &Running| !host.get("/v1/channels").await.1["channels"][0]["waits"].is_null();
+    faults.begin("ENOSPC");
+    assert_eq!(order(&host, "disable").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!disabled(&host).await, "it was refused");
+    faults.end();
+    ready(&host).await;
+    assert_eq!(order(&host, "disable").await, StatusCode::NO_CONTENT);
+    faults.begin("ENOSPC");
+    assert_eq!(order(&host, "enable").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(disabled(&host).await, "it was refused");
+    faults.end();
+    host.kill().await;
+    let host = program.serve(&[]).await;
+    assert!(disabled(&host).await, "it was on disk");
+    assert_eq!(order(&host, "enable").await, StatusCode::NO_CONTENT);
+    post(&host, 1).await.unwrap();
+    host.drained().await;
+    host.stop().await;
+}

@@ -180,3 +180,63 @@ async fn a_channel_whose_adapter_spins_leaves_the_others_their_turn() {
     assert!(spun < 10, "{spun} of 200 calls that spin came first");
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_grown_too_old_uses_up_nothing_of_the_rate() {
+    let receiver = Receiver::start().await;
+    let clock = Clock::manual(1_700_000_000_000);
+    let setup = Setup::new(&hook("a", &receiver, "rate = \"1/min\"\nmax_age = \"10s\"")).clock(clock.clone());
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"a","id":"first"}"#).await;
+    receiver.wait_for(1).await;
+    let late: Vec<_> = (0..20).map(|number| format!(r#"{{"type":"a","id":"late{number}"}}"#)).collect();
+    host.accepted(format!("[{}]", late.join(","))).await;
+    clock.advance(seconds(60));
+    host.accepted(r#"{"type":"a","id":"fresh"}"#).await;
+    let all = host.drain().await;
+    let delivered: Vec<_> = all.iter().filter(|one| one.delivery.state == State::Delivered).collect();
+    let ids: Vec<_> = delivered.iter().map(|one| one.delivery.event.as_str()).collect();
+    assert_eq!(ids, ["fresh", "first"]);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_waits_for_the_end_of_an_attempt_that_was_cancelled() {
+    let receiver = Receiver::start().await;
+    receiver.hold();
+    let setup = Setup::new(&hook("a", &receiver, "ordered = true"));
+    let host = setup.start().await;
+    host.accepted(r#"[{"type":"a","subject":"s","id":"first"},{"type":"a","subject":"s","id":"second"}]"#).await;
+    receiver.wait_for(1).await;
+    let all = host.deliveries().await;
+    let first = all.iter().find(|one| one.delivery.event == "first").unwrap();
+    let pipeline = host.app.pipeline();
+    pipeline.act(herald::model::Action::Cancel, first.delivery.id).await.unwrap();
+    // Another subject shows that the lane has looked again.
+    host.accepted(r#"{"type":"a","subject":"other","id":"third"}"#).await;
+    receiver.wait_for(2).await;
+    assert_eq!(receiver.received()[1].json()["id"], "third");
+    receiver.release();
+    host.drain().await;
+    assert_eq!(receiver.received()[2].json()["id"], "second");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_during_the_last_attempt_is_another_attempt() {
+    let receiver = Receiver::start().await;
+    let setup = Setup::new(&format!("[delivery]\nschedule = []\n{}", hook("a", &receiver, "")));
+    receiver.reply(Reply::new(500, ""));
+    receiver.hold();
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"a"}"#).await;
+    receiver.wait_for(1).await;
+    let id = host.deliveries().await[0].delivery.id;
+    // Its schedule begins a moment later.
+    herald::clock::pause(std::time::Duration::from_millis(2)).await;
+    host.app.pipeline().act(herald::model::Action::Retry, id).await.unwrap();
+    receiver.release();
+    let all = host.drain().await;
+    assert_eq!((all[0].delivery.state, all[0].delivery.attempts), (State::Delivered, 2));
+    host.stop().await;
+}

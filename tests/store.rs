@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use herald::{
-    model::{Attempt, DeliveryId, Event, EventType, FailReason, Outcome, Selection, State},
-    store::{Filter, HopAfter, NewDelivery, NewEvent, Next, Settlement, Store, StoreError},
+    model::{Action, Attempt, DeliveryId, Event, EventType, FailReason, Outcome, Selection, State},
+    store::{Due, Filter, HopAfter, NewDelivery, NewEvent, Next, Prune, Settlement, Store, StoreError},
 };
 
 fn event(id: &str, at: u64) -> Event {
@@ -33,7 +33,7 @@ fn new(id: &str, at: u64, channels: &[&str]) -> NewEvent {
     NewEvent { deliveries: deliveries.collect(), event: event(id, at) }
 }
 
-fn settled(seq: i64, number: u32, next: Next) -> std::sync::Arc<Settlement> {
+fn settled(due: &Due, number: u32, next: Next) -> std::sync::Arc<Settlement> {
     let outcome = if next == Next::Delivered { Outcome::Delivered } else { Outcome::Retry };
     let attempt = Attempt {
         number,
@@ -47,7 +47,8 @@ fn settled(seq: i64, number: u32, next: Next) -> std::sync::Arc<Settlement> {
     };
     let thread = Some(("a".to_owned(), "s".to_owned(), "thread-1".to_owned()));
     std::sync::Arc::new(Settlement {
-        seq,
+        seq: due.seq,
+        since: due.delivery.since,
         attempt,
         next,
         now: 50,
@@ -92,12 +93,12 @@ async fn a_settlement_moves_its_delivery_and_leaves_the_reference_to_the_next_of
     }
     let jobs = store.due("a", 100, vec![], 10).await.unwrap().due;
     assert_eq!(jobs[0].reference, None);
-    store.settle(settled(jobs[0].seq, 1, Next::Delivered)).await.unwrap();
-    store.settle(settled(jobs[1].seq, 1, Next::Again { at: 500, step: 1 })).await.unwrap();
+    store.settle(settled(&jobs[0], 1, Next::Delivered)).await.unwrap();
+    store.settle(settled(&jobs[1], 1, Next::Again { at: 500, step: 1 })).await.unwrap();
     let window = store.due("a", 100, vec![], 10).await.unwrap();
     assert_eq!((window.due.len(), window.next_due), (1, Some(500)));
     assert_eq!(window.due[0].reference.as_deref(), Some("thread-1"));
-    store.settle(settled(jobs[1].seq, 2, Next::Failed(FailReason::Exhausted))).await.unwrap();
+    store.settle(settled(&jobs[1], 2, Next::Failed(FailReason::Exhausted))).await.unwrap();
     let detail = store.delivery(jobs[1].delivery.id).await.unwrap().unwrap();
     assert_eq!((detail.delivery.state, detail.delivery.reason), (State::Failed, Some(FailReason::Exhausted)));
     assert_eq!(detail.attempts.len(), 2);
@@ -232,4 +233,18 @@ async fn a_store_that_misses_a_table_is_refused_with_a_sentence() {
     rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE attempts").unwrap();
     let refused = Store::open(&path).err().unwrap().to_string();
     assert!(refused.contains("damaged: the table attempts is missing"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_attempt_that_ends_after_its_delivery_was_pruned_touches_no_other() {
+    let (_folder, store) = open();
+    store.accept(vec![new("old", 10, &["a"])]).await.unwrap();
+    let due = store.due("a", 100, vec![], 10).await.unwrap().due.remove(0);
+    store.act(Action::Cancel, due.delivery.id, 20).await.unwrap();
+    let all = Prune { before: u64::MAX, bytes: u64::MAX, rest: 0 };
+    assert_eq!(store.prune(all).await.unwrap().rows, 1);
+    store.accept(vec![new("young", 30, &["a"])]).await.unwrap();
+    store.settle(settled(&due, 1, Next::Delivered)).await.unwrap();
+    let left = store.due("a", 100, vec![], 10).await.unwrap().due;
+    assert_eq!((left.len(), left[0].event.id.as_str(), left[0].delivery.attempts), (1, "young", 0));
 }

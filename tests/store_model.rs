@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use herald::{
     model::{Action, Attempt, DeliveryId, Event, EventType, FailReason, Outcome, State},
-    store::{Acted, Filter, HopAfter, NewDelivery, NewEvent, Next, Prune, Settlement, Store},
+    store::{Acted, Due, Filter, HopAfter, NewDelivery, NewEvent, Next, Prune, Settlement, Store},
 };
 use proptest::prelude::*;
 
@@ -12,8 +12,10 @@ use proptest::prelude::*;
 enum Op {
     /// An event on both channels; its subject, if it has one.
     Accept(Option<u8>),
-    /// An attempt of one of those that are due.
-    Settle(u8, End),
+    /// An attempt of one of those that are due begins.
+    Begin(u8),
+    /// One that is under way ends.
+    End(u8, End),
     Retry(u8),
     Cancel(u8),
     /// Time passes.
@@ -42,7 +44,8 @@ fn op() -> impl Strategy<Value = Op> {
     ];
     prop_oneof![
         6 => proptest::option::weighted(0.8, 0_u8..3).prop_map(Op::Accept),
-        8 => (any::<u8>(), end).prop_map(|(which, end)| Op::Settle(which, end)),
+        8 => any::<u8>().prop_map(Op::Begin),
+        8 => (any::<u8>(), end).prop_map(|(which, end)| Op::End(which, end)),
         2 => any::<u8>().prop_map(Op::Retry),
         2 => any::<u8>().prop_map(Op::Cancel),
         3 => (0_u16..400).prop_map(Op::Pass),
@@ -59,6 +62,7 @@ struct Known {
     state: State,
     /// Somebody has had it retried: it may be behind later ones.
     retried: bool,
+    since: u64,
     ended_at: u64,
 }
 
@@ -66,6 +70,7 @@ struct Model {
     store: Store,
     now: u64,
     known: BTreeMap<DeliveryId, Known>,
+    under_way: Vec<Due>,
     events: u64,
     /// Of each subject of the ordered channel, what has ended, in that order.
     ended: BTreeMap<String, Vec<DeliveryId>>,
@@ -124,7 +129,8 @@ impl Model {
     async fn apply(&mut self, op: Op, path: &Path) {
         match op {
             Op::Accept(subject) => self.accept(subject.map(|subject| format!("s{subject}"))).await,
-            Op::Settle(which, end) => self.settle(which, end).await,
+            Op::Begin(which) => self.begin(which).await,
+            Op::End(which, end) => self.settle(which, end).await,
             Op::Retry(which) => self.act(Action::Retry, which).await,
             Op::Cancel(which) => self.act(Action::Cancel, which).await,
             Op::Pass(time) => self.now += u64::from(time),
@@ -140,6 +146,7 @@ impl Model {
                 let other = tempfile::tempdir().unwrap();
                 drop(std::mem::replace(&mut self.store, Store::open(&other.path().join("x.db")).unwrap()));
                 self.store = Store::open(path).unwrap();
+                self.under_way.clear();
             }
         }
     }
@@ -150,7 +157,14 @@ impl Model {
             let id = self.new_id();
             let sequence = subject.clone().filter(|_| channel == "ordered");
             deliveries.push(NewDelivery { id, channel: channel.to_owned(), sequence, first: false });
-            let known = Known { channel, subject: subject.clone(), state: State::Pending, retried: false, ended_at: 0 };
+            let known = Known {
+                channel,
+                subject: subject.clone(),
+                state: State::Pending,
+                retried: false,
+                since: self.now,
+                ended_at: 0,
+            };
             self.known.insert(id, known);
         }
         self.events += 1;
@@ -158,13 +172,21 @@ impl Model {
         self.store.accept(vec![NewEvent { event, deliveries }]).await.unwrap();
     }
 
-    async fn settle(&mut self, which: u8, end: End) {
+    async fn begin(&mut self, which: u8) {
         let channel = CHANNELS[usize::from(which) % 2];
-        let window = self.store.due(channel, self.now, Vec::new(), 100).await.unwrap();
-        if window.due.is_empty() {
+        let in_hand = self.under_way.iter().map(|due| due.delivery.id).collect();
+        let mut due = self.store.due(channel, self.now, in_hand, 100).await.unwrap().due;
+        if !due.is_empty() {
+            self.under_way.push(due.swap_remove(usize::from(which) % due.len()));
+        }
+    }
+
+    async fn settle(&mut self, which: u8, end: End) {
+        if self.under_way.is_empty() {
             return;
         }
-        let due = &window.due[usize::from(which) % window.due.len()];
+        let due = self.under_way.swap_remove(usize::from(which) % self.under_way.len());
+        let channel = due.delivery.channel.clone();
         let id = due.delivery.id;
         let (next, state) = match end {
             End::Delivered => (Next::Delivered, State::Delivered),
@@ -175,6 +197,7 @@ impl Model {
         let falls_back = matches!(end, End::Exhausted) && channel == "ordered";
         let settlement = Settlement {
             seq: due.seq,
+            since: due.delivery.since,
             attempt: attempt(due.delivery.attempts + 1),
             next,
             now: self.now,
@@ -193,13 +216,23 @@ impl Model {
         };
         let fallback = settlement.fallback.as_ref().map(|new| new.id);
         self.store.settle(Arc::new(settlement)).await.unwrap();
-        if state != State::Pending {
+        // What somebody has done meanwhile stands, but what was taken was taken; what was pruned is gone.
+        let stands =
+            self.known.get(&id).is_some_and(|known| known.state == State::Pending && known.since == due.delivery.since);
+        if state == State::Delivered && self.known.contains_key(&id) || stands && state != State::Pending {
             self.end(id, state);
         }
         if let Some(fallback) = fallback
             && self.store.delivery(fallback).await.unwrap().is_some()
         {
-            let known = Known { channel: "plain", subject: None, state: State::Pending, retried: false, ended_at: 0 };
+            let known = Known {
+                channel: "plain",
+                subject: None,
+                state: State::Pending,
+                retried: false,
+                since: self.now,
+                ended_at: 0,
+            };
             self.known.insert(fallback, known);
         }
     }
@@ -221,7 +254,7 @@ impl Model {
             _ => {
                 assert_eq!(acted, Acted::Done(known.channel.to_owned()));
                 let known = self.known.get_mut(&id).unwrap();
-                (known.state, known.retried) = (State::Pending, true);
+                (known.state, known.retried, known.since) = (State::Pending, true, self.now);
             }
         }
     }
@@ -274,7 +307,7 @@ proptest! {
         runtime.block_on(async {
             let store = Store::open(&path).unwrap();
             let mut model =
-                Model { store, now: 1_700_000_000_000, known: BTreeMap::new(), events: 0, ended: BTreeMap::new() };
+                Model { store, now: 1_700_000_000_000, known: BTreeMap::new(), under_way: Vec::new(), events: 0, ended: BTreeMap::new() };
             for op in ops {
                 model.apply(op, &path).await;
                 // Ids of one millisecond are not ordered.

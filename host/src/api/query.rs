@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, convert::Infallible, str::FromStr, time::Durati
 use super::error::ApiError;
 use crate::model::{FailReason, Millis, Selection, State, millis};
 
+/// Longer than any type of an event.
+const LONGEST_TYPE: usize = 1000;
 /// What narrows a selection of deliveries, besides their state.
 const NARROWING: &str = "channel, reason, type, project, since or until";
 
@@ -88,6 +90,14 @@ impl Parameters {
             since: self.time("since", now)?,
             until: self.time("until", now)?,
         };
+        // Every `[` and `?` of it becomes three characters, and SQLite compares with 50,000 at most.
+        if selection.kind.as_ref().is_some_and(|kind| kind.len() > LONGEST_TYPE) {
+            let message = format!("`type` is longer than {LONGEST_TYPE} bytes");
+            return Err(ApiError::bad_query(
+                message,
+                "no event's type is longer than 255; `*` stands for any characters",
+            ));
+        }
         if selection.since.zip(selection.until).is_some_and(|(since, until)| since >= until) {
             return Err(ApiError::bad_query("`since` is not before `until`", "nothing can be found between them"));
         }

@@ -127,7 +127,10 @@ impl Health {
         match &self.tripped {
             Some(tripped) if began < tripped.until => None,
             Some(tripped) => {
-                self.tripped = trip(tripped.wait.saturating_mul(2).min(breaker.longest_wait));
+                // One that somebody wanted sooner says nothing of how long to wait.
+                let longer = began >= tripped.at.saturating_add(millis(tripped.wait));
+                let wait = if longer { tripped.wait.saturating_mul(2) } else { tripped.wait };
+                self.tripped = trip(wait.min(breaker.longest_wait));
                 None
             }
             None if breaker.failures > 0 && self.failures >= breaker.failures => {

@@ -1,29 +1,28 @@
 //! One attempt of a delivery: render, send, interpret, perhaps again, settle. What goes wrong on the way is data.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Inner,
     lane::{Lane, Slot},
+    record,
     secrets::Served,
 };
 use crate::{
     adapter::CallError,
-    clock::{self, Stopwatch},
+    clock::Stopwatch,
     model::{
         Blame, Context, Exchange, FailReason, Hop, Millis, Outcome, Refusal, Request, Response, TransportError,
         Verdict, judge_by_status,
     },
     outbound::{self, Destination, Refused, Sealed},
-    store::{Due, Next, Settlement},
+    store::{Due, Next},
 };
 
 /// Requests of one attempt: an adapter that never comes to an end is stopped here.
 const HOPS: usize = 8;
-/// How long to wait before a settlement is tried again that the store could not take.
-const STORE_TROUBLE: Duration = Duration::from_millis(500);
 
 /// What an attempt came to, before the schedule is asked.
 pub(super) enum End {
@@ -93,7 +92,7 @@ struct Kept {
     exchanges: Vec<Exchange>,
 }
 
-/// Makes one attempt and records it. The answer says when the delivery is due again, if it is.
+/// Makes one attempt and records it. The answer says when the store is to be asked again, if so.
 pub(super) async fn deliver(
     inner: Arc<Inner>,
     lane: Arc<Lane>,
@@ -108,9 +107,13 @@ pub(super) async fn deliver(
     let (next, outcome) = (settlement.next, settlement.attempt.outcome);
     // Before the commit: who sees the new state finds it counted.
     inner.totals.count(outcome);
-    inner.record(&lane, slot, &due, settlement).await;
+    record::log(&lane, &due, &settlement);
+    // Events may be large, and there may be many whose outcome waits to be written.
+    drop(due);
+    let more = inner.record(&lane, slot, settlement).await;
     inner.settled.send_modify(|count| *count += 1);
     match next {
+        _ if more => Some(inner.clock.now()),
         Next::Again { at, .. } => Some(at),
         Next::Delivered | Next::Failed(_) => None,
     }
@@ -145,11 +148,6 @@ impl<'a> Work<'a> {
         self.due.delivery.attempts.saturating_add(1)
     }
 
-    /// How old the delivery is, by its schedule.
-    pub fn age(&self, now: Millis) -> Duration {
-        Duration::from_millis(now.saturating_sub(self.due.delivery.since))
-    }
-
     /// Fresh handles in the settings, for one call.
     fn call(&self) -> (Arc<Context>, Sealed) {
         let mut sealed = self.served.secrets.seal(rand::random);
@@ -165,7 +163,7 @@ impl<'a> Work<'a> {
     }
 
     async fn run(&mut self) -> End {
-        if self.served.channel.policy.is_over(self.age(self.started_at)) {
+        if self.served.channel.policy.is_over(self.due.age(self.started_at)) {
             return End::TooOld;
         }
         let (mut hop, mut sealed) = match self.resume() {
@@ -288,53 +286,6 @@ fn end_of(verdict: Verdict) -> End {
 
 fn broken(kind: TransportError, message: &str) -> End {
     End::Retry { reason: format!("{kind}: {message}"), after_ms: None, blame: Blame::Receiver }
-}
-
-impl Inner {
-    /// Writes a settlement down. The receiver has answered by now, so it is tried until the store takes it.
-    async fn record(&self, lane: &Lane, slot: Slot, due: &Due, settlement: Settlement) {
-        log(lane, due, &settlement);
-        let news = settlement.news.iter().chain(&settlement.failure).flat_map(|new| &new.deliveries);
-        let others: Vec<String> = news.chain(&settlement.fallback).map(|new| new.channel.clone()).collect();
-        let settlement = Arc::new(settlement);
-        let mut slot = Some(slot);
-        loop {
-            match self.store.settle(settlement.clone()).await {
-                Ok(released) => {
-                    if released {
-                        lane.wake();
-                    }
-                    for channel in &others {
-                        self.wake(channel);
-                    }
-                    return;
-                }
-                Err(error) => {
-                    tracing::error!(channel = lane.name, delivery = %due.delivery.id, %error, "cannot record an attempt; trying again");
-                    // Others can be delivered meanwhile.
-                    if let Some(slot) = slot.take() {
-                        slot.leave();
-                    }
-                    clock::pause(STORE_TROUBLE).await;
-                }
-            }
-        }
-    }
-}
-
-fn log(lane: &Lane, due: &Due, settlement: &Settlement) {
-    let attempt = &settlement.attempt;
-    let (channel, delivery, event) = (&lane.name, due.delivery.id, &due.event.id);
-    match &attempt.reason {
-        None => {
-            tracing::info!(
-                channel, %delivery, event, attempt = attempt.number, micros = attempt.duration_us, "delivered"
-            );
-        }
-        Some(reason) => tracing::warn!(
-            channel, %delivery, event, attempt = attempt.number, outcome = %attempt.outcome, next = settlement.next.state().as_str(), "{reason}"
-        ),
-    }
 }
 
 impl From<&End> for Outcome {

@@ -54,6 +54,9 @@ pub(super) struct Told<'a> {
     pub disable: Option<&'a str>,
     /// Why the attempt did not succeed.
     pub reason: &'a str,
+    /// What was to be delivered is what Herald tells of channels: that this fails is not told, or two channels could tell of
+    /// one another without end.
+    pub quiet: bool,
 }
 
 impl Lane {
@@ -122,12 +125,14 @@ impl Lane {
         self.state().channel.clone()
     }
 
-    /// Takes over what the store remembers, unless something newer is known.
-    pub fn remember(&self, channel: ChannelState) {
+    /// Takes over what the store remembers; false when something newer is known.
+    pub fn remember(&self, channel: ChannelState) -> bool {
         let mut state = self.state();
-        if channel.version > state.channel.version {
+        let newer = channel.version > state.channel.version;
+        if newer {
             state.channel = channel;
         }
+        newer
     }
 
     pub fn gate(&self, now: Millis) -> Gate {
@@ -151,6 +156,9 @@ impl Lane {
         let mut before = channel.clone();
         let since = channel.health.failing_since;
         let mut change = channel.health.note(told.sign, told.began, told.now, breaker);
+        if told.quiet && change == Some(Change::Failing) {
+            (channel.health.told, change) = (false, None);
+        }
         channel.paused_until = channel.paused_until.max(told.quiet_until.unwrap_or_default());
         let given_up = || {
             let since = since.and_then(|at| jiff::Timestamp::from_millisecond(i64::try_from(at).ok()?).ok());
@@ -169,28 +177,26 @@ impl Lane {
         (change, differs.then(|| channel.clone()))
     }
 
-    /// Somebody disables the channel; none when it is so already.
-    pub fn disable(&self, now: Millis, reason: &str) -> Option<ChannelState> {
-        let mut state = self.state();
-        let channel = &mut state.channel;
+    /// What the channel is when somebody disables it; none when it is so already.
+    pub fn disabled(&self, now: Millis, reason: &str) -> Option<ChannelState> {
+        let mut channel = self.channel();
         if channel.disabled.is_some() {
             return None;
         }
         channel.disabled = Some(Disabled { at: now, reason: reason.to_owned() });
         channel.health = Health::disabled();
         channel.version += 1;
-        Some(channel.clone())
+        Some(channel)
     }
 
-    /// Somebody lets the channel deliver again: neither a pause nor a breaker holds it up.
-    pub fn enable(&self, now: Millis) -> ChannelState {
-        let mut state = self.state();
-        let channel = &mut state.channel;
+    /// What the channel is when somebody lets it deliver again: neither a pause nor a breaker holds it up.
+    pub fn enabled(&self, now: Millis) -> ChannelState {
+        let mut channel = self.channel();
         channel.disabled = None;
         channel.paused_until = 0;
         channel.health.urge(now);
         channel.version += 1;
-        channel.clone()
+        channel
     }
 
     /// Somebody wants an attempt now: the breaker lets one through. A service that asked for quiet gets it all the same.

@@ -8,8 +8,8 @@ use super::{
     news::{self, News},
 };
 use crate::{
-    model::{Action, Change, DeliveryId},
-    store::{Acted, StoreError},
+    model::{Action, Change, ChannelState, DeliveryId},
+    store::{Acted, NewEvent, StoreError},
 };
 
 /// What came of a replay.
@@ -33,8 +33,8 @@ impl Pipeline {
         let Some(lane) = self.known(channel).await? else {
             return Ok(false);
         };
-        let state = lane.enable(self.0.clock.now());
-        self.0.store.set_channel(channel.to_owned(), state).await?;
+        // An attempt may have changed the channel in between: then it is enabled as that has left it.
+        while !self.set(&lane, lane.enabled(self.0.clock.now()), None).await? {}
         lane.refresh();
         Ok(true)
     }
@@ -45,22 +45,38 @@ impl Pipeline {
             return Ok(false);
         };
         let now = self.0.clock.now();
-        if let Some(state) = lane.disable(now, reason) {
+        while let Some(state) = lane.disabled(now, reason) {
             let news = News { channel, change: Change::GivenUp, state: &state, reason, now };
             let news = news::of(&self.plan(), &news);
-            self.0.store.set_channel(channel.to_owned(), state).await?;
-            self.store_and_wake(news.into_iter().collect()).await?;
-            lane.wake();
+            if self.set(&lane, state, news).await? {
+                break;
+            }
         }
+        lane.wake();
         Ok(true)
     }
 
-    /// A channel's lane, which by then knows what the store remembers.
+    /// Writes a channel's state down, then takes it over; false when something newer is known by now.
+    async fn set(&self, lane: &Lane, state: ChannelState, news: Option<NewEvent>) -> Result<bool, StoreError> {
+        let others: Vec<_> = news.iter().flat_map(|new| &new.deliveries).map(|new| new.channel.clone()).collect();
+        let written = self.0.store.set_channel(lane.name.clone(), state.clone(), news).await?;
+        for channel in &others {
+            self.0.wake(channel);
+        }
+        // What an attempt has changed meanwhile is written with the attempt, and is the newer one.
+        Ok(written && lane.remember(state))
+    }
+
+    /// A channel's lane, which by then knows what the store remembers. One that is not in the config any more has none, and
+    /// gets one that does not run.
     async fn known(&self, channel: &str) -> Result<Option<Arc<Lane>>, StoreError> {
-        let Some(lane) = self.0.lane(channel) else {
-            return Ok(None);
+        let remembered = self.0.store.channels(Some(channel.to_owned())).await?.remove(channel);
+        let lane = match (self.0.lane(channel), &remembered) {
+            (Some(lane), _) => lane,
+            (None, Some(_)) => Arc::new(Lane::new(channel)),
+            (None, None) => return Ok(None),
         };
-        if let Some(state) = self.0.store.channels(Some(channel.to_owned())).await?.remove(channel) {
+        if let Some(state) = remembered {
             lane.remember(state);
         }
         Ok(Some(lane))

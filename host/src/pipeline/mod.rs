@@ -12,6 +12,7 @@ mod lane;
 mod manage;
 mod news;
 mod rate;
+mod record;
 mod retention;
 mod schedule;
 mod secrets;
@@ -21,7 +22,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -116,6 +117,8 @@ struct Inner {
     lanes: Mutex<BTreeMap<String, LaneHandle>>,
     /// Counts settlements, for those who wait for one.
     settled: watch::Sender<u64>,
+    /// Bytes of outcomes that wait to be written down, because the store can't be written.
+    unwritten: AtomicUsize,
     /// There is bulk work.
     jobs: Notify,
     /// Bulk work and retention.
@@ -186,6 +189,7 @@ impl Pipeline {
             plan: ArcSwap::default(),
             lanes: Mutex::default(),
             settled: watch::Sender::new(0),
+            unwritten: AtomicUsize::new(0),
             jobs: Notify::new(),
             background: Mutex::default(),
             phase: watch::Sender::new(Phase::Running),

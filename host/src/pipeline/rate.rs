@@ -20,6 +20,14 @@ impl governor::clock::Clock for Clock {
 
 type Governor = RateLimiter<NotKeyed, InMemoryState, Clock, NoOpMiddleware<Duration>>;
 
+/// Timers are late by a millisecond or two: what so short a time is worth may be caught up with.
+const LATE: Duration = Duration::from_millis(20);
+
+fn quota(rate: Rate) -> Option<Quota> {
+    let late = u32::try_from(LATE.as_nanos().checked_div(rate.every.as_nanos())?).unwrap_or(u32::MAX);
+    Some(Quota::with_period(rate.every)?.allow_burst(rate.burst.saturating_add(late)))
+}
+
 /// Lets attempts begin at a channel's rate; without one, all.
 #[derive(Default)]
 pub(super) struct Limiter {
@@ -38,8 +46,7 @@ impl Limiter {
 
     /// Counts one attempt, or says how long it has to wait.
     pub fn take(&mut self, clock: &Clock) -> Result<(), Duration> {
-        let Some(quota) = self.rate.and_then(|rate| Some(Quota::with_period(rate.every)?.allow_burst(rate.burst)))
-        else {
+        let Some(quota) = self.rate.and_then(quota) else {
             return Ok(());
         };
         let governor = self.governor.get_or_insert_with(|| RateLimiter::direct_with_clock(quota, clock.clone()));

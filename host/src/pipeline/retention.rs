@@ -18,28 +18,35 @@ pub struct Retention {
     pub max_size: u64,
 }
 
-/// How often it is looked at when nothing is to be done, at most and at least.
+/// How often what is too old is looked for, at most and at least.
 const LOOK: (Duration, Duration) = (Duration::from_mins(1), Duration::from_millis(500));
+/// How often the size is looked at: a busy host writes many megabytes a second.
+const SIZE: Duration = Duration::from_secs(1);
 /// Between two steps, so that others come first.
 const BREATH: Duration = Duration::from_millis(5);
 
 pub(super) async fn run(inner: Arc<Inner>) {
     let mut phase = inner.phase.subscribe();
+    let mut next_look = 0;
     while *phase.borrow_and_update() == Phase::Running {
         let kept = inner.plan.load().retention;
-        let more = match step(&inner, kept).await {
+        let now = inner.clock.now();
+        let more = match step(&inner, kept, now >= next_look).await {
             Ok(more) => more,
             Err(error) => {
                 tracing::warn!(%error, "what is old can't be taken away now");
                 false
             }
         };
+        if !more && now >= next_look {
+            next_look = now.saturating_add(millis((kept.keep / 4).clamp(LOOK.1, LOOK.0)));
+        }
         let rest = async {
             if more {
                 clock::pause(BREATH).await;
             } else {
-                let look = (kept.keep / 4).clamp(LOOK.1, LOOK.0);
-                inner.clock.sleep_until(inner.clock.now().saturating_add(millis(look))).await;
+                let size = if kept.max_size > 0 { now.saturating_add(millis(SIZE)) } else { Millis::MAX };
+                inner.clock.sleep_until(next_look.min(size)).await;
             }
         };
         tokio::select! {
@@ -50,16 +57,19 @@ pub(super) async fn run(inner: Arc<Inner>) {
 }
 
 /// True when there is more to do.
-async fn step(inner: &Inner, kept: Retention) -> Result<bool, StoreError> {
+async fn step(inner: &Inner, kept: Retention, look: bool) -> Result<bool, StoreError> {
+    if inner.store.trouble().is_some() {
+        return Ok(false);
+    }
     let too_old = inner.clock.now().saturating_sub(millis(kept.keep));
     let too_much = match kept.max_size {
         0 => 0,
         most => inner.store.size().await?.saturating_sub(most),
     };
-    let what = if too_much > 0 {
-        Prune { before: Millis::MAX, bytes: too_much, rest: too_old }
-    } else {
-        Prune { before: too_old, bytes: u64::MAX, rest: too_old }
+    let what = match (too_much, look) {
+        (0, false) => return Ok(false),
+        (0, true) => Prune { before: too_old, bytes: u64::MAX, rest: too_old },
+        (too_much, _) => Prune { before: Millis::MAX, bytes: too_much, rest: too_old },
     };
     let pruned = inner.store.prune(what).await?;
     let free = inner.store.give_back().await?;

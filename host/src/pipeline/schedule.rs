@@ -39,7 +39,7 @@ struct Hand {
     ahead: VecDeque<Due>,
     /// Each tells when its delivery is due again, if it is.
     running: JoinSet<Option<Millis>>,
-    ids: Vec<(Id, DeliveryId)>,
+    under_way: Vec<UnderWay>,
     /// When the store is to be asked again; none: when somebody wakes the lane.
     next_due: Option<Millis>,
     /// Nothing is begun before, whatever there is.
@@ -47,6 +47,13 @@ struct Hand {
     /// Nothing can be begun; the log has been told why.
     resting: bool,
     limiter: Limiter,
+}
+
+/// A delivery that has been begun.
+struct UnderWay {
+    task: Id,
+    id: DeliveryId,
+    sequence: Option<String>,
 }
 
 /// Runs until the host stops, and begins again should it ever panic: a channel must not fall silent.
@@ -117,7 +124,7 @@ fn serving(inner: &Inner, lane: &Lane, served: &mut Option<Arc<Served>>) -> Resu
         _ => {
             let new = Served::new(channel.clone(), adapter)
                 .map_err(|error| format!("its settings can't be used: {error}"))?;
-            if served.is_some() {
+            if served.as_ref().is_some_and(|old| old.differs(&new)) {
                 // What has changed may have mended it.
                 lane.urge(inner.clock.now());
             }
@@ -173,21 +180,26 @@ impl Hand {
         if lane.changed.swap(false, Ordering::AcqRel) {
             self.ahead.clear();
         }
-        if self.ahead.is_empty() && lane.stale.swap(false, Ordering::AcqRel) {
+        if self.ahead.iter().all(|due| self.holds_up(due)) && lane.stale.swap(false, Ordering::AcqRel) {
             self.read(inner, lane).await?;
         }
         self.limiter.set(served.channel.rate);
-        while lane.active() < most && self.running.len() < most + UNWRITTEN && !self.ahead.is_empty() {
-            if let Err(wait) = self.limiter.take(&inner.clock) {
+        let policy = &served.channel.policy;
+        while lane.active() < most && self.running.len() < most + UNWRITTEN {
+            let Some(next) = self.ahead.iter().position(|due| !self.holds_up(due)) else { break };
+            // What is too old is not sent, and so is not what the rate counts.
+            let now = inner.clock.now();
+            let sends = self.ahead.get(next).is_some_and(|due| !policy.is_over(due.age(now)));
+            if let Err(wait) = if sends { self.limiter.take(&inner.clock) } else { Ok(()) } {
                 // Rounded up: a moment too early would only ask again.
                 let wait = millis(wait.saturating_add(Duration::from_nanos(999_999)));
-                self.held_until = Some(inner.clock.now().saturating_add(wait));
+                self.held_until = Some(now.saturating_add(wait));
                 break;
             }
-            let Some(due) = self.ahead.pop_front() else { break };
-            let (id, slot) = (due.delivery.id, Slot::take(lane));
+            let Some(due) = self.ahead.remove(next) else { break };
+            let (id, sequence, slot) = (due.delivery.id, due.sequence.clone(), Slot::take(lane));
             let task = self.running.spawn(deliver::deliver(inner.clone(), lane.clone(), slot, served.clone(), due));
-            self.ids.push((task.id(), id));
+            self.under_way.push(UnderWay { task: task.id(), id, sequence });
         }
         Ok(())
     }
@@ -204,10 +216,16 @@ impl Hand {
         lane.stale.store(true, Ordering::Release);
     }
 
-    /// Asks the store for what is due and not in hand.
+    /// Whether an attempt of its sequence is still under way: somebody has cancelled that one, and it ends all the same.
+    fn holds_up(&self, due: &Due) -> bool {
+        due.sequence.is_some() && self.under_way.iter().any(|other| other.sequence == due.sequence)
+    }
+
+    /// Asks the store for what is due and neither read ahead nor under way.
     async fn read(&mut self, inner: &Inner, lane: &Lane) -> Result<(), StoreError> {
         let now = inner.clock.now();
-        let in_hand = self.ids.iter().map(|(_, id)| *id).collect();
+        let ahead = self.ahead.iter().map(|due| due.delivery.id);
+        let in_hand = self.under_way.iter().map(|under_way| under_way.id).chain(ahead).collect();
         let window = inner.store.due(&lane.name, now, in_hand, WINDOW).await?;
         // A full window means more: it is asked for when this one is used up.
         if window.next_due.is_some_and(|at| at <= now) {
@@ -230,6 +248,6 @@ impl Hand {
                 error.id()
             }
         };
-        self.ids.retain(|(running, _)| *running != id);
+        self.under_way.retain(|under_way| under_way.task != id);
     }
 }

@@ -28,6 +28,11 @@ impl Served {
         Ok(Self { channel, adapter, secrets })
     }
 
+    /// Whether its requests may be others: other settings, another adapter.
+    pub fn differs(&self, other: &Self) -> bool {
+        self.channel.settings != other.channel.settings || self.adapter.id != other.adapter.id
+    }
+
     /// Whether it still is what serves.
     pub fn is(&self, channel: &Arc<Channel>, adapter: &Arc<Adapter>) -> bool {
         Arc::ptr_eq(&self.channel, channel) && Arc::ptr_eq(&self.adapter, adapter)

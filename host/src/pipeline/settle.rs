@@ -34,6 +34,7 @@ impl Work<'_> {
             quiet_until: asked.map(|asked| now.saturating_add(millis(asked))),
             disable: disable.as_deref(),
             reason: reason.as_deref().unwrap_or_default(),
+            quiet: self.due.event.kind.is_reserved(),
         };
         let (change, state) = lane.note(&told, &channel.breaker);
         let plan = self.inner.plan.load();
@@ -45,6 +46,7 @@ impl Work<'_> {
         };
         Settlement {
             seq: self.due.seq,
+            since: self.due.delivery.since,
             now,
             hop: if self.hops == 0 || matches!(next, Next::Again { .. }) { HopAfter::None } else { HopAfter::Gone },
             thread: thread.map(|(subject, reference)| (channel.name.clone(), subject, reference)),
@@ -92,10 +94,12 @@ impl Work<'_> {
         let step = self.due.delivery.step;
         match end {
             End::Delivered { .. } => Next::Delivered,
-            End::Retry { .. } => match self.served.channel.policy.wait(step, self.age(now), asked, rand::random()) {
-                None => Next::Failed(FailReason::Exhausted),
-                Some(Wait { delay, step }) => Next::Again { at: now.saturating_add(millis(delay)), step },
-            },
+            End::Retry { .. } => {
+                match self.served.channel.policy.wait(step, self.due.age(now), asked, rand::random()) {
+                    None => Next::Failed(FailReason::Exhausted),
+                    Some(Wait { delay, step }) => Next::Again { at: now.saturating_add(millis(delay)), step },
+                }
+            }
             // Due at once when somebody enables the channel.
             End::Disable(_) => Next::Again { at: now, step },
             End::Rejected(_) => Next::Failed(FailReason::Rejected),

@@ -103,7 +103,7 @@ impl Store {
         }
     }
 
-    /// Records an attempt and where it leaves the delivery. True when another delivery of its channel has become due by it.
+    /// Records an attempt and where it leaves the delivery. True when more has become due on its channel than the settlement says.
     pub async fn settle(&self, settlement: Arc<Settlement>) -> Result<bool> {
         self.tell(Op::Settle(settlement)).await
     }
@@ -113,9 +113,9 @@ impl Store {
         self.0.writer.run(Op::Hop(seq, record)).await.map(drop)
     }
 
-    /// Remembers what a channel has come to, unless something newer is known.
-    pub async fn set_channel(&self, name: String, state: ChannelState) -> Result<()> {
-        self.0.writer.run(Op::Channel(name, state)).await.map(drop)
+    /// Remembers what a channel has come to, and tells of it; false when something newer is remembered.
+    pub async fn set_channel(&self, name: String, state: ChannelState, news: Option<NewEvent>) -> Result<bool> {
+        self.tell(Op::Channel(name, state, news)).await
     }
 
     /// Retries or cancels a delivery.

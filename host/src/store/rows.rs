@@ -42,6 +42,22 @@ pub(super) fn to_millis(at: i64) -> Millis {
     Millis::try_from(at).unwrap_or_default()
 }
 
+/// What was read, or none of a row that holds what this program does not write: that is left alone, and told.
+pub(super) fn readable<T>(read: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(
+            error @ (rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)),
+        ) => {
+            tracing::error!(%error, "a row of the store can't be read: it is left alone");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn damaged(column: usize, what: impl std::fmt::Display) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what.to_string().into())
 }

@@ -63,6 +63,8 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     if (1..known()).contains(&version) {
         tracing::info!(from = version, to = known(), "bringing the store to the newest schema");
     }
+    // A table that is made anew is dropped in between; what refers to it is there again before the commit.
+    connection.pragma_update(None, "foreign_keys", false)?;
     for (step, number) in STEPS.iter().zip(1..).filter(|(_, number)| *number > version) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
@@ -70,6 +72,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
     }
+    connection.pragma_update(None, "foreign_keys", true)?;
     give_back(connection)?;
     complete(connection)
 }

@@ -12,11 +12,53 @@ INSERT INTO channels (name, version, disabled_at, disabled_reason, health)
   SELECT name, 1, at, reason, '{"failing_since":null,"tripped":null,"told":true}' FROM disabled_channels;
 DROP TABLE disabled_channels;
 
+-- Numbers of rows are never used twice (AUTOINCREMENT): an attempt that ends after its delivery was pruned, or bulk work that
+-- looks at what there was when it began, must not meet another one. SQLite has no other way to that than a new table.
+CREATE TABLE events_2 (
+  seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+  id          TEXT NOT NULL,
+  source      TEXT NOT NULL,
+  type        TEXT NOT NULL,
+  title       TEXT NOT NULL,
+  body        TEXT NOT NULL,
+  url         TEXT,
+  project     TEXT,
+  subject     TEXT,
+  occurred_at INTEGER NOT NULL,
+  received_at INTEGER NOT NULL,
+  data        TEXT NOT NULL,
+  payload     BLOB NOT NULL,
+  deliveries  INTEGER NOT NULL,
+  UNIQUE (id, source)
+);
+INSERT INTO events_2 SELECT * FROM events;
+DROP TABLE events;
+ALTER TABLE events_2 RENAME TO events;
+
 -- since: when the schedule began, where that is not `created_at`: a person had it retried.
 -- sequence: the subject, where its channel is ordered. Of the pending ones of a sequence one has a due_at, the others have
 -- 9223372036854775807 and wait for it.
-ALTER TABLE deliveries ADD COLUMN since INTEGER;
-ALTER TABLE deliveries ADD COLUMN sequence TEXT;
+CREATE TABLE deliveries_2 (
+  seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+  id         BLOB NOT NULL UNIQUE,
+  event      INTEGER NOT NULL REFERENCES events (seq),
+  channel    TEXT NOT NULL,
+  state      INTEGER NOT NULL DEFAULT 0,
+  reason     TEXT,
+  attempts   INTEGER NOT NULL DEFAULT 0,
+  step       INTEGER NOT NULL DEFAULT 0,
+  due_at     INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  since      INTEGER,
+  sequence   TEXT
+);
+INSERT INTO deliveries_2 SELECT *, NULL, NULL FROM deliveries;
+DROP TABLE deliveries;
+ALTER TABLE deliveries_2 RENAME TO deliveries;
+CREATE INDEX deliveries_due ON deliveries (channel, due_at, seq) WHERE state = 0;
+CREATE INDEX deliveries_event ON deliveries (event);
+CREATE INDEX deliveries_channel ON deliveries (channel, seq);
 CREATE INDEX deliveries_sequence ON deliveries (channel, sequence, seq) WHERE state = 0 AND sequence IS NOT NULL;
 CREATE INDEX deliveries_failed ON deliveries (seq) WHERE state = 2;
 -- What retention takes first.

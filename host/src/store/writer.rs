@@ -24,7 +24,7 @@ pub(super) enum Op {
     Accept(Vec<NewEvent>),
     Settle(Arc<Settlement>),
     Hop(i64, String),
-    Channel(String, ChannelState),
+    Channel(String, ChannelState, Option<NewEvent>),
     Act(Action, DeliveryId, Millis),
     Replay(i64, Vec<NewDelivery>, Millis),
     Begin(Job),
@@ -51,7 +51,13 @@ impl Op {
             }
             Self::Settle(settlement) => return write::settle(transaction, settlement).map(Answer::Told),
             Self::Hop(seq, record) => write::hop(transaction, *seq, record)?,
-            Self::Channel(name, state) => write::channel(transaction, name, state)?,
+            Self::Channel(name, state, news) => {
+                let written = write::channel(transaction, name, state)?;
+                if let Some(news) = news.as_ref().filter(|_| written) {
+                    write::accept(transaction, news)?;
+                }
+                return Ok(Answer::Told(written));
+            }
             Self::Act(action, id, now) => return write::act(transaction, *action, *id, *now).map(Answer::Acted),
             Self::Replay(event, new, now) => {
                 let made = write::replay(transaction, *event, new, *now)?;

@@ -1,6 +1,6 @@
 //! What a channel has to do, in windows that are bounded in number and in bytes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, params};
 
@@ -26,6 +26,15 @@ pub struct Due {
     pub reference: Option<String>,
     /// The request that the attempt goes on with, as it was kept.
     pub hop: Option<String>,
+    /// On an ordered channel, the subject.
+    pub sequence: Option<String>,
+}
+
+impl Due {
+    /// How old the delivery is, by its schedule.
+    pub fn age(&self, now: Millis) -> Duration {
+        Duration::from_millis(now.saturating_sub(self.delivery.since))
+    }
 }
 
 /// A bounded view of what a channel has to do.
@@ -45,7 +54,7 @@ pub(in crate::store) fn due(
     limit: usize,
 ) -> Result<Window> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT d.seq, t.reference, h.record, {DELIVERY}, {EVENT} FROM deliveries d JOIN events e ON e.seq = d.event
+        "SELECT d.seq, t.reference, h.record, d.sequence, {DELIVERY}, {EVENT} FROM deliveries d JOIN events e ON e.seq = d.event
          LEFT JOIN threads t ON t.channel = d.channel AND t.subject = e.subject
          LEFT JOIN hops h ON h.delivery = d.seq
          WHERE d.channel = ?1 AND d.state = 0 AND d.due_at <= ?2 ORDER BY d.due_at, d.seq"
@@ -57,13 +66,21 @@ pub(in crate::store) fn due(
             cut = true;
             break;
         }
-        let delivery = rows::delivery(row, 3)?;
+        let read = rows::delivery(row, 4).and_then(|delivery| Ok((delivery, rows::event(row, 4 + DELIVERY_COLUMNS)?)));
+        // One row that can't be read must not hold up the others.
+        let Some((delivery, event)) = rows::readable(read)? else { continue };
         if in_hand.contains(&delivery.id) {
             continue;
         }
-        let event = rows::event(row, 3 + DELIVERY_COLUMNS)?;
         bytes += event.payload.len() + event.data.get().len() + event.body.len();
-        due.push(Due { seq: row.get(0)?, reference: row.get(1)?, hop: row.get(2)?, delivery, event: Arc::new(event) });
+        due.push(Due {
+            seq: row.get(0)?,
+            reference: row.get(1)?,
+            hop: row.get(2)?,
+            sequence: row.get(3)?,
+            delivery,
+            event: Arc::new(event),
+        });
     }
     let next_due = if cut {
         Some(now)

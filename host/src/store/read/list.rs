@@ -117,17 +117,18 @@ pub(in crate::store) fn page(connection: &Connection, filter: &Filter) -> Result
          LEFT JOIN attempts a ON a.delivery = d.seq AND a.number = d.attempts WHERE 1{}",
         conditions.sql()
     ))?;
-    let rows = statement
-        .query_map(conditions.values(), |row| Ok((row.get::<_, Option<String>>(0)?, rows::delivery(row, 1)?)))?;
-    rows.map(|row| {
-        let (record, delivery) = row?;
+    let mut rows = statement.query(conditions.values())?;
+    let mut listed = Vec::new();
+    while let Some(row) = rows.next()? {
+        let read = rows::delivery(row, 1).and_then(|delivery| Ok((delivery, row.get::<_, Option<String>>(0)?)));
+        let Some((delivery, record)) = rows::readable(read)? else { continue };
         let last_attempt = match record {
             Some(record) => Some(attempt(&record, delivery.id)?.summary()),
             None => None,
         };
-        Ok(Listed { delivery, last_attempt })
-    })
-    .collect()
+        listed.push(Listed { delivery, last_attempt });
+    }
+    Ok(listed)
 }
 
 fn attempt(record: &str, delivery: DeliveryId) -> Result<Attempt> {

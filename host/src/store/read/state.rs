@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Result, list::Conditions};
 use crate::{
-    model::{Action, ChannelState, Disabled, Event, Job, JobId, Selection, State},
+    model::{Action, ChannelState, Disabled, Event, Health, Job, JobId, Selection, State},
     store::{
         StoreError,
         rows::{self, EVENT, to_i64, to_millis},
@@ -61,8 +61,10 @@ pub(in crate::store) fn channels(connection: &Connection, only: Option<&str>) ->
     })?;
     rows.map(|row| {
         let (name, state, health) = row?;
-        let health = serde_json::from_str(&health)
-            .map_err(|error| StoreError::Damaged(format!("the state of the channel {name}: {error}")))?;
+        let health = serde_json::from_str(&health).unwrap_or_else(|error| {
+            tracing::error!(channel = name, %error, "how its receiver fared can't be read: the channel begins anew");
+            Health::default()
+        });
         Ok((name, ChannelState { health, ..state }))
     })
     .collect()

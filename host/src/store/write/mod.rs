@@ -125,11 +125,11 @@ fn release(transaction: &Transaction<'_>, channel: &str, sequence: &str, now: Mi
     Ok(released > 0)
 }
 
-/// Remembers what a channel has come to, unless something newer is known.
-pub(super) fn channel(transaction: &Transaction<'_>, name: &str, state: &ChannelState) -> Result<(), StoreError> {
+/// Remembers what a channel has come to; false when something newer is known.
+pub(super) fn channel(transaction: &Transaction<'_>, name: &str, state: &ChannelState) -> Result<bool, StoreError> {
     let health = serde_json::to_string(&state.health).map_err(|error| StoreError::Damaged(error.to_string()))?;
     let disabled = state.disabled.as_ref();
-    transaction
+    let written = transaction
         .connection
         .prepare_cached(
             "INSERT INTO channels (name, version, disabled_at, disabled_reason, paused_until, health)
@@ -144,5 +144,5 @@ pub(super) fn channel(transaction: &Transaction<'_>, name: &str, state: &Channel
             to_i64(state.paused_until),
             health,
         ])?;
-    Ok(())
+    Ok(written > 0)
 }

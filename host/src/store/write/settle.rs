@@ -7,7 +7,7 @@ use crate::{
     model::{Attempt, ChannelState, FailReason, Millis, State},
     store::{
         StoreError,
-        rows::{NEVER, state, state_code, to_i64},
+        rows::{NEVER, state, state_code, to_i64, to_millis},
         tally::Transaction,
     },
 };
@@ -16,6 +16,8 @@ use crate::{
 pub struct Settlement {
     /// The delivery's row.
     pub seq: i64,
+    /// When the delivery's schedule began, as the attempt knew it.
+    pub since: Millis,
     /// The account of the attempt.
     pub attempt: Attempt,
     /// What comes next.
@@ -32,7 +34,7 @@ pub struct Settlement {
     pub news: Vec<NewEvent>,
     /// What others are told when the delivery fails by this.
     pub failure: Option<NewEvent>,
-    /// When the delivery fails by this: another one of its event, unless that has one on that channel already.
+    /// When the delivery fails by this: another one of its event, unless that has had one there since, pending or delivered.
     pub fallback: Option<NewDelivery>,
 }
 
@@ -63,6 +65,17 @@ pub enum HopAfter {
     Kept(String),
 }
 
+impl Settlement {
+    /// About how many bytes it takes up.
+    pub fn weight(&self) -> usize {
+        const FIXED: usize = 2048;
+        let exchanges = self.attempt.exchanges.iter().map(|exchange| {
+            FIXED + exchange.request.body.len() + exchange.response.as_ref().map_or(0, |response| response.body.len())
+        });
+        FIXED + exchanges.sum::<usize>()
+    }
+}
+
 impl Next {
     /// The state.
     pub fn state(self) -> State {
@@ -90,9 +103,11 @@ struct Found {
     sequence: Option<String>,
     waits: bool,
     event: i64,
+    since: Millis,
+    created_at: Millis,
 }
 
-/// True when another delivery has become due by it.
+/// True when more has become due than the settlement says: the next of its sequence, or the delivery itself.
 pub(in crate::store) fn settle(transaction: &mut Transaction<'_>, settled: &Settlement) -> Result<bool, StoreError> {
     if let Some((name, state)) = &settled.channel {
         channel(transaction, name, state)?;
@@ -105,11 +120,11 @@ pub(in crate::store) fn settle(transaction: &mut Transaction<'_>, settled: &Sett
         return Ok(false);
     };
     note(transaction, settled)?;
-    // What somebody has cancelled meanwhile stays so, unless it was taken all the same.
-    if found.state != State::Pending && settled.next != Next::Delivered {
+    // What somebody has cancelled or has had retried meanwhile stays so, unless it was taken all the same.
+    if (found.state != State::Pending || found.since != settled.since) && settled.next != Next::Delivered {
         let mut count = transaction.connection.prepare_cached("UPDATE deliveries SET attempts = ?2 WHERE seq = ?1")?;
         count.execute(params![settled.seq, settled.attempt.number])?;
-        return Ok(false);
+        return Ok(found.state == State::Pending);
     }
     update(transaction, settled)?;
     let next = settled.next.state();
@@ -119,7 +134,7 @@ pub(in crate::store) fn settle(transaction: &mut Transaction<'_>, settled: &Sett
             accept(transaction, event)?;
         }
         if let Some(new) = &settled.fallback {
-            fall_back(transaction, found.event, new, settled.now)?;
+            fall_back(transaction, &found, new, settled.now)?;
         }
     }
     match &found.sequence {
@@ -133,17 +148,29 @@ pub(in crate::store) fn settle(transaction: &mut Transaction<'_>, settled: &Sett
 fn find(transaction: &Transaction<'_>, seq: i64) -> Result<Option<Found>, StoreError> {
     let found = transaction
         .connection
-        .prepare_cached("SELECT channel, state, sequence, due_at, event FROM deliveries WHERE seq = ?1")?
+        .prepare_cached(
+            "SELECT channel, state, sequence, due_at, event, since, created_at FROM deliveries WHERE seq = ?1",
+        )?
         .query_row([seq], |row| {
-            let due_at: i64 = row.get(3)?;
-            Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?, due_at == NEVER, row.get(4)?))
+            let (due_at, created_at): (i64, i64) = (row.get(3)?, row.get(6)?);
+            let since = row.get::<_, Option<i64>>(5)?.unwrap_or(created_at);
+            let found = Found {
+                channel: row.get(0)?,
+                state: State::Pending,
+                sequence: row.get(2)?,
+                waits: due_at == NEVER,
+                event: row.get(4)?,
+                since: to_millis(since),
+                created_at: to_millis(created_at),
+            };
+            Ok((found, row.get(1)?))
         })
         .optional()?;
-    let Some((channel, code, sequence, waits, event)) = found else {
+    let Some((found, code)) = found else {
         return Ok(None);
     };
     let state = state(code).ok_or_else(|| StoreError::Damaged("an unknown state".to_owned()))?;
-    Ok(Some(Found { channel, state, sequence, waits, event }))
+    Ok(Some(Found { state, ..found }))
 }
 
 /// The attempt's account, the hop and the thread.
@@ -193,10 +220,17 @@ fn update(transaction: &Transaction<'_>, settled: &Settlement) -> Result<(), Sto
     Ok(())
 }
 
-fn fall_back(transaction: &mut Transaction<'_>, event: i64, new: &NewDelivery, now: Millis) -> Result<(), StoreError> {
+fn fall_back(
+    transaction: &mut Transaction<'_>,
+    found: &Found,
+    new: &NewDelivery,
+    now: Millis,
+) -> Result<(), StoreError> {
     let there = transaction
         .connection
-        .prepare_cached("SELECT 1 FROM deliveries WHERE event = ?1 AND channel = ?2")?
-        .exists(params![event, new.channel])?;
-    if there { Ok(()) } else { add(transaction, event, new, now) }
+        .prepare_cached(
+            "SELECT 1 FROM deliveries WHERE event = ?1 AND channel = ?2 AND state IN (0, 1) AND created_at >= ?3",
+        )?
+        .exists(params![found.event, new.channel, to_i64(found.created_at)])?;
+    if there { Ok(()) } else { add(transaction, found.event, new, now) }
 }
