@@ -7,7 +7,10 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{
+    RecommendedWatcher, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode, EventKind, ModifyKind},
+};
 
 /// Notifications of one folder, folded into one waking.
 pub struct Wake {
@@ -49,8 +52,8 @@ impl Wake {
         self.watching = inode.and_then(|inode| {
             let sender = self.sender.clone();
             let wake = move |event: notify::Result<notify::Event>| {
-                // Our own reading of a file is not news. A full channel means that a waking is already under way.
-                if !event.is_ok_and(|event| event.kind.is_access() && !is_close_write(&event)) {
+                // A full channel means that a waking is already under way.
+                if !event.is_ok_and(|event| is_no_news(event.kind)) {
                     let _ = sender.try_send(());
                 }
             };
@@ -66,9 +69,14 @@ impl Wake {
     }
 }
 
-fn is_close_write(event: &notify::Event) -> bool {
-    use notify::event::{AccessKind, AccessMode, EventKind};
-    event.kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
+/// Our own reading of a file; and, where its closing is told as well, each write to one that is still open: a store in
+/// the same folder is written to hundreds of times a second and never closed.
+fn is_no_news(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access != AccessKind::Close(AccessMode::Write),
+        EventKind::Modify(ModifyKind::Data(_)) => cfg!(target_os = "linux"),
+        _ => false,
+    }
 }
 
 /// What changes when a path names another file; none where there is nothing.
