@@ -5,10 +5,12 @@
 //! - [`adapters`]: `cargo xtask adapters`.
 //! - [`suite`]: `cargo xtask test`.
 //! - [`tools`]: what is installed, and how.
+//! - [`isolation`]: `cargo xtask isolation`.
 //! - [`process`]: running commands.
 
 pub mod adapters;
 pub mod compiler;
+pub mod isolation;
 pub mod prebuilt;
 pub mod process;
 pub mod suite;

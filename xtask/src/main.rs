@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use xtask::{adapters, suite, tools};
+use xtask::{adapters, isolation, suite, tools};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of Herald")]
@@ -31,6 +31,8 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Measure what hostile receivers cost the other channels
+    Isolation(isolation::Options),
     /// Install what the other commands need
     Setup,
 }
@@ -51,6 +53,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Adapters { check: false, .. } => adapters::build(&root),
         Command::Adapters { no_build: true, .. } => adapters::check_digests(&root),
         Command::Adapters { .. } => adapters::check(&root),
+        Command::Isolation(options) => isolation::run(&root, options),
         Command::Test { online } => suite::run(&root, *online),
         Command::Setup => tools::setup(&root),
     }

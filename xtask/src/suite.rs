@@ -8,12 +8,13 @@ use anyhow::{Context, Result};
 
 use crate::adapters;
 use crate::compiler::target_dir;
+use crate::isolation;
 use crate::process::{run as run_command, run_seeing};
 use crate::tools::Tools;
 
 type Step = fn(&mut Suite) -> Result<()>;
 
-const STEPS: [(&str, Step); 7] = [
+const STEPS: [(&str, Step); 8] = [
     ("formatting", formatting),
     ("lints", lints),
     ("dependencies", dependencies),
@@ -21,6 +22,7 @@ const STEPS: [(&str, Step); 7] = [
     ("tests of the adapters, native", adapter_tests),
     ("prebuilt adapters", prebuilt),
     ("the demo", demo),
+    ("isolation", isolated),
 ];
 
 struct Suite<'a> {
@@ -126,6 +128,11 @@ fn prebuilt(suite: &mut Suite) -> Result<()> {
 
 fn demo(suite: &mut Suite) -> Result<()> {
     run_command(suite.cargo().args(["run", "--release", "--locked", "--", "demo", "--once"]))
+}
+
+/// Measured, so after everything else, with the build that the demo has made.
+fn isolated(suite: &mut Suite) -> Result<()> {
+    isolation::run(suite.root, &isolation::USUAL)
 }
 
 /// Passed and failed, of a line like `test result: ok. 12 passed; 0 failed; …`.
