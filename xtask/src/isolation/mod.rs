@@ -6,6 +6,10 @@
 //! receiver is taken. The median of the hostile phases may be 20 % above that of the quiet ones, and [`ROOM`] more, so
 //! that noise is no failure.
 //!
+//! Most of what is measured is load: an event that is accepted waits for a commit that is under way, whoever's it is, and
+//! with the other channels there are more of them. `--same-load` takes that out: then the quiet phases have the same
+//! events for as many channels with good receivers.
+//!
 //! Receivers, posts and host share one machine, so what is measured is the host's doing and some of theirs. Only the
 //! standard library and `socket2` are used, so that this costs no build of its own.
 
@@ -43,7 +47,7 @@ const SETTLE: Duration = Duration::from_secs(4);
 const REST: Duration = Duration::from_secs(1);
 /// A phase in which other programs took more of a core than this (in percent) is measured again, so often.
 const DISTURBED: f64 = 25.0;
-const TRIES: usize = 3;
+const TRIES: usize = 2;
 
 /// How long and how much.
 #[derive(Debug, Clone, clap::Args)]
@@ -88,17 +92,27 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     );
     let names: Vec<String> = hostile.iter().map(|one| one.behaviour.name.to_owned()).collect();
     let feed = Feed::start(host.address, options.rate, &good, &names)?;
-    let mut phases: Vec<Phase> = Vec::new();
     println!("{}", Phase::HEAD);
-    for pair in 0..options.pairs {
-        // In turns, so that what slowly changes (the store grows) is on both sides.
-        for is_hostile in if pair % 2 == 0 { [false, true] } else { [true, false] } {
-            phases.push(undisturbed(&host, &feed, options, is_hostile)?);
-        }
+    let mut phases = pairs(&host, &feed, options)?;
+    if judge(&phases).is_err() {
+        println!("in doubt as many phases again are measured, and all count");
+        phases.extend(pairs(&host, &feed, options)?);
     }
     feed.stop()?;
     host.stop()?;
-    judge(&phases)
+    println!("{}", judge(&phases)?);
+    Ok(())
+}
+
+fn pairs(host: &Host, feed: &Feed, options: &Options) -> Result<Vec<Phase>> {
+    let mut phases = Vec::new();
+    for pair in 0..options.pairs {
+        // In turns, so that what slowly changes (the store grows) is on both sides.
+        for is_hostile in if pair % 2 == 0 { [false, true] } else { [true, false] } {
+            phases.push(undisturbed(host, feed, options, is_hostile)?);
+        }
+    }
+    Ok(phases)
 }
 
 fn receivers(only: &[String]) -> Result<Vec<Hostile>> {
@@ -160,15 +174,16 @@ fn phase(host: &Host, feed: &Feed, options: &Options, is_hostile: bool) -> Resul
     Ok(Phase { is_hostile, answered, arrived, used, attempts, length: end - begin })
 }
 
-fn judge(phases: &[Phase]) -> Result<()> {
+/// The figures, as an error when the rise is too large.
+fn judge(phases: &[Phase]) -> Result<String> {
     let (quiet, hostile) = (report::median_p99(phases, false), report::median_p99(phases, true));
     let allowed = quiet.mul_f64(1.0 + RISE) + ROOM;
     let rise = (hostile.as_secs_f64() / quiet.as_secs_f64() - 1.0) * 100.0;
-    println!("median p99: quiet {quiet:.2?}, hostile {hostile:.2?} ({rise:+.0} %); allowed {allowed:.2?}");
+    let figures = format!("median p99: quiet {quiet:.2?}, hostile {hostile:.2?} ({rise:+.0} %), allowed {allowed:.2?}");
     if hostile > allowed {
-        bail!("hostile receivers slow down other channels by {rise:.0} %");
+        bail!("hostile receivers slow down other channels: {figures}");
     }
-    Ok(())
+    Ok(figures)
 }
 
 /// What is measured here is real time.
