@@ -15,8 +15,10 @@ use super::report::Used;
 use super::wire::Connection;
 use crate::process::run;
 
-/// To be ready, or to come to rest.
+/// To be ready.
 const DEADLINE: Duration = Duration::from_mins(1);
+/// To end what waits for receivers that hang: the longer, the more there is of it.
+const REST_DEADLINE: Duration = Duration::from_mins(5);
 
 /// Builds the program, which the demo does too.
 pub fn build(root: &Path) -> Result<PathBuf> {
@@ -116,7 +118,7 @@ impl Host {
 
     /// Waits until nothing is pending on any channel but the good one.
     pub fn wait_until_idle(&self) -> Result<()> {
-        let deadline = super::now() + DEADLINE;
+        let deadline = super::now() + REST_DEADLINE;
         while super::now() < deadline {
             let Channels { channels } = serde_json::from_str(&self.get("/v1/channels")?)?;
             if channels.iter().all(|channel| channel.name == "good" || channel.deliveries.pending == 0) {
@@ -124,7 +126,7 @@ impl Host {
             }
             thread::sleep(Duration::from_millis(250));
         }
-        bail!("the hostile channels did not come to rest within {DEADLINE:?}")
+        bail!("the hostile channels did not come to rest within {REST_DEADLINE:?}")
     }
 
     /// Ends it.
