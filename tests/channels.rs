@@ -52,7 +52,7 @@ async fn a_channel_that_is_disabled_by_hand_waits_until_it_is_enabled_by_hand() 
             order(&host, "/v1/channels/a/disable?reason=again", "").await;
             assert_eq!(listed(&host, "a").await["disabled"]["reason"], "moving house");
             let waits = shown(&host, "e1").await["waits"].as_str().unwrap().to_owned();
-            assert!(waits.contains("`herald channels enable`"), "{waits}");
+            assert!(waits.contains("`herald channels enable a`"), "{waits}");
             assert_eq!(receiver.received().len(), 0);
         }
         assert_eq!(order(&host, "/v1/channels/a/enable", "").await.0, StatusCode::NO_CONTENT);

@@ -266,7 +266,9 @@ async fn tls_and_http_2_that_go_wrong_are_named() {
             let attempt = &delivery["last_attempt"];
             let reason = attempt["reason"].as_str().unwrap_or_default();
             let in_time = attempt["duration_us"].as_u64().unwrap() < 3_000_000;
-            if !reason.starts_with(&said.replace("{}", &address.to_string())) || !in_time {
+            // On a busy machine the end of a connection may be seen before its first request is sent.
+            let early = matches!(*name, "hangs-up" | "speaks-http-1") && reason.contains("ended before the request");
+            if !(early || reason.starts_with(&said.replace("{}", &address.to_string()))) || !in_time {
                 wrong.push(format!("{name}: {attempt}"));
             }
         }

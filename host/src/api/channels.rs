@@ -12,7 +12,8 @@ use crate::{
     pipeline::{Channel, Pipeline, Plan},
 };
 
-pub(super) const KNOWN: &str = "GET /v1/channels lists them; they are configured as [[channel]]";
+pub(super) const KNOWN: &str =
+    "`herald channels list` (GET /v1/channels) lists them; they are configured as [[channel]]";
 /// A reason is a sentence.
 const LONGEST_BODY: usize = 16 << 10;
 

@@ -13,6 +13,7 @@ use crate::{
     store::{Detail, Filter},
 };
 
+const LISTS: &str = "`herald deliveries list` (GET /v1/deliveries) lists them";
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 500;
 /// A request that waits is answered after this at the latest.
@@ -30,6 +31,9 @@ pub(super) async fn list(Host(pipeline): Host, query: Parameters) -> Result<Json
         before: query.take("before").as_deref().map(parse_id).transpose()?,
         limit,
     };
+    if let Some(channel) = &filter.selection.channel {
+        channels::with_deliveries(&pipeline, channel).await?;
+    }
     let deliveries = pipeline.store().page(filter).await?;
     let full = u32::try_from(deliveries.len()).is_ok_and(|length| length == limit);
     let next = deliveries.last().filter(|_| full).map(|last| last.delivery.id);
@@ -103,9 +107,9 @@ async fn attempted(pipeline: &Pipeline, id: DeliveryId) -> Result<Option<Detail>
 }
 
 pub(super) fn parse_id(text: &str) -> Result<DeliveryId, ApiError> {
-    text.parse().map_err(|error| ApiError::bad_query(format!("`{text}` is {error}"), "GET /v1/deliveries lists them"))
+    text.parse().map_err(|error| ApiError::bad_query(format!("`{text}` is {error}"), LISTS))
 }
 
 pub(super) fn unknown(id: &str) -> ApiError {
-    ApiError::no_such("delivery", id, "GET /v1/deliveries lists them")
+    ApiError::no_such("delivery", id, LISTS)
 }

@@ -9,7 +9,7 @@ use crate::{
     pipeline::Pipeline,
 };
 
-const KNOWN: &str = "GET /v1/jobs lists them; what is older than the store keeps is gone";
+const KNOWN: &str = "`herald jobs list` (GET /v1/jobs) lists them; what is older than the store keeps is gone";
 
 /// The newest first.
 pub(super) async fn list(Host(pipeline): Host) -> Result<Json<Value>, ApiError> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, convert::Infallible, str::FromStr, time::Duration};
 
-use super::error::ApiError;
+use super::{Face, error::ApiError};
 use crate::model::{FailReason, Millis, Selection, State, millis};
 
 /// Longer than any type of an event.
@@ -21,6 +21,23 @@ impl<S: Sync> axum::extract::FromRequestParts<S> for Parameters {
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Infallible> {
         Ok(Self::read(parts.uri.query().unwrap_or_default()))
+    }
+}
+
+/// A request that is told by its parameters: a body would not be read, and is refused.
+pub(super) struct NoBody;
+
+impl axum::extract::FromRequest<Face> for NoBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: axum::extract::Request, _: &Face) -> Result<Self, ApiError> {
+        match axum::body::to_bytes(request.into_body(), 1).await {
+            Ok(body) if body.is_empty() => Ok(Self),
+            _ => Err(ApiError::bad_query(
+                "this request takes no body",
+                "say what is meant by parameters of the URL: ?channel=NAME&since=2h",
+            )),
+        }
     }
 }
 
@@ -72,7 +89,7 @@ impl Parameters {
             moment(&text, now).ok_or_else(|| {
                 ApiError::bad_query(
                     format!("`{name}={text}` is no time"),
-                    "give a time by RFC 3339, 2026-11-23T10:15:00Z (a + in it is %2B in a URL), or how long ago it was, 2h or 3d",
+                    "give a time, 2026-11-23T10:15:00Z or 2026-11-23 (in a URL, + is %2B), or how long ago it was, 2h or 3d",
                 )
             })
         };
@@ -132,6 +149,11 @@ fn moment(text: &str, now: Millis) -> Option<Millis> {
         // What was before 1970 was before everything that there is.
         return Some(Millis::try_from(at.as_millisecond()).unwrap_or_default());
     }
+    // Without a zone it is UTC, as all times here are.
+    if let Ok(at) = text.parse::<jiff::civil::DateTime>() {
+        let at = at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+        return Some(Millis::try_from(at.as_millisecond()).unwrap_or_default());
+    }
     let ago: Duration = humantime::parse_duration(text).ok()?;
     Some(now.saturating_sub(millis(ago)))
 }
@@ -159,6 +181,9 @@ mod tests {
             ("2023-11-14T22:13:20Z", Some(now)),
             ("2023-11-15T00:13:20.000+02:00", Some(now)),
             ("1960-01-01T00:00:00Z", Some(0)),
+            ("2023-11-14", Some(now - 80_000_000)),
+            ("2023-11-14 22:13", Some(now - 20_000)),
+            ("2023-11-14T22:13:20", Some(now)),
             ("", None),
             ("2", None),
             ("yesterday", None),

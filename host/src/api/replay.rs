@@ -3,7 +3,12 @@
 use axum::{Json, http::StatusCode};
 use serde_json::{Value, json};
 
-use super::{Host, Segment, channels, error::ApiError, jobs, query::Parameters};
+use super::{
+    Host, Segment, channels,
+    error::ApiError,
+    jobs,
+    query::{NoBody, Parameters},
+};
 use crate::{model::Action, pipeline::Replayed};
 
 /// Sources that an error names.
@@ -21,7 +26,11 @@ pub(super) async fn one(
         Replayed::Done(deliveries) => Ok((StatusCode::ACCEPTED, Json(json!({ "deliveries": deliveries })))),
         Replayed::NoEvent => Err(match source {
             Some(source) => ApiError::no_such("event", &id, &format!("none from the source {}", json!(source))),
-            None => ApiError::no_such("event", &id, "what is older than `store.keep` is gone"),
+            None => ApiError::no_such(
+                "event",
+                &id,
+                "`herald deliveries show` names the event of a delivery; what is older than `store.keep` is gone",
+            ),
         }),
         Replayed::Several(sources) => Err(several(&id, &sources)),
         Replayed::NoChannel(channel) => Err(ApiError::no_such("channel", &channel, channels::KNOWN)),
@@ -29,7 +38,7 @@ pub(super) async fn one(
             StatusCode::CONFLICT,
             "no_route",
             format!("no route leads the event `{id}` anywhere now"),
-            "name the channel that is to get it: channel=NAME",
+            "name the channel that is to get it: `--channel NAME` (channel=NAME)",
         )),
     }
 }
@@ -41,12 +50,16 @@ fn several(id: &str, sources: &[String]) -> ApiError {
         StatusCode::CONFLICT,
         "several_events",
         format!("there are {} events `{id}`, from the sources {}{more}", sources.len(), named.join(", ")),
-        "name the one that is meant by source=; an empty one is meant by source= alone",
+        "name the one that is meant: `--source SOURCE` (source=SOURCE; source= alone is the empty one)",
     )
 }
 
 /// All that are selected: 202 with the job.
-pub(super) async fn all(Host(pipeline): Host, query: Parameters) -> Result<(StatusCode, Json<Value>), ApiError> {
+pub(super) async fn all(
+    Host(pipeline): Host,
+    query: Parameters,
+    _: NoBody,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
     let mut query = query.only(&["type", "project", "since", "until", "channel", "all"])?;
     let selection = query.selection(pipeline.clock().now())?;
     // The channel is where they go: it narrows nothing.

@@ -8,7 +8,7 @@ use super::{
     deliveries::{self, Shown},
     error::ApiError,
     jobs,
-    query::Parameters,
+    query::{NoBody, Parameters},
 };
 use crate::{
     model::{Action, Selection, State},
@@ -68,7 +68,7 @@ fn not_in_this_state(action: Action, id: &str, state: State) -> ApiError {
 }
 
 /// All that are selected, of those that failed unless the state says otherwise.
-pub(super) async fn retry_all(Host(pipeline): Host, query: Parameters) -> Begun {
+pub(super) async fn retry_all(Host(pipeline): Host, query: Parameters, _: NoBody) -> Begun {
     let mut query = query.only(&PARAMETERS)?;
     let mut selection = query.selection(pipeline.clock().now())?;
     let state = *selection.state.get_or_insert(State::Failed);
@@ -82,7 +82,7 @@ pub(super) async fn retry_all(Host(pipeline): Host, query: Parameters) -> Begun 
 }
 
 /// All that are selected and pending.
-pub(super) async fn cancel_all(Host(pipeline): Host, query: Parameters) -> Begun {
+pub(super) async fn cancel_all(Host(pipeline): Host, query: Parameters, _: NoBody) -> Begun {
     let mut query = query.only(&PARAMETERS)?;
     let mut selection = query.selection(pipeline.clock().now())?;
     let state = *selection.state.get_or_insert(State::Pending);

@@ -97,7 +97,12 @@ pub(super) fn print_list(answer: &Value) -> anyhow::Result<()> {
             ]
         })
         .collect();
-    output::table(&["ID", "ACCEPTED", "CHANNEL", "TYPE", "STATE", "ATTEMPTS", "LAST REASON"], &rows)
+    output::table(&["ID", "ACCEPTED", "CHANNEL", "TYPE", "STATE", "ATTEMPTS", "LAST REASON"], &rows)?;
+    let next = text(answer, "/next");
+    if !next.is_empty() {
+        output::error(format_args!("there may be more: --before {next}"));
+    }
+    Ok(())
 }
 
 /// `failed (rejected)`, `pending`
@@ -140,7 +145,7 @@ pub(super) fn print(detail: &Value) -> anyhow::Result<()> {
 
 fn print_attempt(attempt: &Value) -> anyhow::Result<()> {
     line(harmless(&format!(
-        "\nattempt {} at {}: {} in {}, by {} {}",
+        "\nattempt {} at {}: {}, took {}, by {} {}",
         text(attempt, "/number"),
         time(attempt, "/started_at"),
         text(attempt, "/outcome"),

@@ -54,7 +54,7 @@ impl<'a> Entry<'a> {
         let known = by_likeness(channel, known);
         let listed: Vec<_> = known.iter().take(10).map(|name| format!("`{name}`")).collect();
         let listed = match listed.len() {
-            0 => "there is none: add a [[channel]]".to_owned(),
+            0 => "there is no other: add a [[channel]]".to_owned(),
             _ => format!("known: {}{}", listed.join(", "), if known.len() > 10 { ", …" } else { "" }),
         };
         match did_you_mean(channel, known) {

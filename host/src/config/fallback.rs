@@ -126,7 +126,7 @@ mod tests {
         let alone = with_fallbacks(&[("a", "\"b\"")]).problems();
         assert_eq!(
             alone,
-            ["herald.toml:4: channel.a.fallback: there is no channel `b` (there is none: add a [[channel]])"]
+            ["herald.toml:4: channel.a.fallback: there is no channel `b` (there is no other: add a [[channel]])"]
         );
     }
 

@@ -50,8 +50,11 @@ pub struct Health {
     /// Failures in a row. Not worth a write each: a restart counts anew.
     #[serde(skip)]
     pub failures: u32,
-    /// The first of them.
+    /// The first of them, without a long silence since.
     pub failing_since: Option<Millis>,
+    /// About when it failed last: it is moved on now and then, not with every failure.
+    #[serde(default)]
+    pub failed_at: Millis,
     /// The breaker has tripped.
     pub tripped: Option<Tripped>,
     /// Others have been told that the channel fails or is disabled: they will be told when it is well again.
@@ -118,6 +121,14 @@ impl Health {
 
     fn ill(&mut self, began: Millis, now: Millis, breaker: &Breaker) -> Option<Change> {
         self.failures = self.failures.saturating_add(1);
+        let after = breaker.disable_after.map_or(Millis::MAX, millis);
+        // A week between two failures tells nothing of the days between them.
+        if now.saturating_sub(self.failed_at) > after / 3 {
+            self.failing_since = None;
+        }
+        if now.saturating_sub(self.failed_at) > after / 20 {
+            self.failed_at = now;
+        }
         let since = *self.failing_since.get_or_insert(now);
         if breaker.disable_after.is_some_and(|after| now.saturating_sub(since) >= millis(after)) {
             *self = Self { told: true, ..Self::default() };
@@ -195,11 +206,21 @@ mod tests {
         let mut health = Health::default();
         let day = 86_400_000;
         for at in 0..5 {
-            assert_ne!(fail(&mut health, 1, at * day), Some(Change::GivenUp));
+            assert_ne!(fail(&mut health, 1, day + at * day), Some(Change::GivenUp));
         }
-        assert_eq!(fail(&mut health, 1, 5 * day), Some(Change::GivenUp));
+        assert_eq!(fail(&mut health, 1, day + 5 * day), Some(Change::GivenUp));
         assert_eq!(health, Health::disabled());
-        assert_eq!(health.note(Sign::Well, 6 * day, 6 * day, &BREAKER), Some(Change::Recovered));
+        assert_eq!(health.note(Sign::Well, 7 * day, 7 * day, &BREAKER), Some(Change::Recovered));
+    }
+
+    #[test]
+    fn a_failure_now_and_then_is_not_failing_all_along() {
+        let mut health = Health::default();
+        let day = 86_400_000;
+        for at in [0, 1, 7, 8, 20] {
+            assert_ne!(fail(&mut health, 1, 1 + at * day), Some(Change::GivenUp), "day {at}");
+        }
+        assert_eq!(health.failing_since, Some(1 + 20 * day));
     }
 
     proptest! {
@@ -223,7 +244,7 @@ mod tests {
                     Sign::Well => prop_assert_eq!(&health, &Health::default()),
                     Sign::None => prop_assert_eq!(&health, &before),
                     Sign::Ill => {
-                        prop_assert!(health.failing_since.is_some());
+                        prop_assert!(health.failing_since.is_some_and(|since| since <= now && health.failed_at <= now));
                         prop_assert_eq!(health.tripped.is_some(), health.failures >= 3);
                     }
                 }

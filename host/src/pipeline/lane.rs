@@ -2,14 +2,12 @@
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use tokio::sync::Notify;
 
 use crate::model::{Breaker, Change, ChannelState, Disabled, Health, Millis, Sign};
-
-const DISABLED: &str = "it is disabled; `herald channels enable` lets it deliver again";
 
 /// A channel's lane, as others see it.
 pub(super) struct Lane {
@@ -21,6 +19,8 @@ pub(super) struct Lane {
     pub changed: AtomicBool,
     /// Attempts under way.
     active: AtomicUsize,
+    /// The channel's rate lets nothing begin before.
+    pub limited_until: AtomicU64,
     /// Held for moments only.
     state: Mutex<LaneState>,
 }
@@ -67,6 +67,7 @@ impl Lane {
             stale: AtomicBool::new(true),
             changed: AtomicBool::new(false),
             active: AtomicUsize::new(0),
+            limited_until: AtomicU64::new(0),
             state: Mutex::default(),
         }
     }
@@ -92,7 +93,11 @@ impl Lane {
     pub fn rests(&self) -> Option<String> {
         let state = self.state();
         // Known at once, before the lane itself has seen it.
-        if state.channel.disabled.is_some() { Some(DISABLED.to_owned()) } else { state.rests.clone() }
+        if state.channel.disabled.is_some() { Some(self.is_disabled()) } else { state.rests.clone() }
+    }
+
+    fn is_disabled(&self) -> String {
+        format!("it is disabled; `herald channels enable {}` lets it deliver again", self.name)
     }
 
     pub fn set_rests(&self, why: Option<&str>) {
@@ -109,14 +114,17 @@ impl Lane {
         };
         let quiet = state.channel.paused_until;
         match &health.tripped {
-            _ if state.channel.disabled.is_some() => Some(DISABLED.to_owned()),
+            _ if state.channel.disabled.is_some() => Some(self.is_disabled()),
             _ if state.rests.is_some() => state.rests.clone(),
             _ if quiet > now => Some(format!("the service asked for quiet{}", until(quiet))),
             Some(tripped) if tripped.until > now => {
                 Some(format!("its receiver fails; it waits{}, then one delivery tries again", until(tripped.until)))
             }
-            Some(_) => Some("its receiver fails; one delivery tries again now".to_owned()),
-            None => None,
+            Some(_) => Some("its receiver fails; the next delivery tries again".to_owned()),
+            None => match self.limited_until.load(Ordering::Relaxed) {
+                at if at > now => Some(format!("its rate lets nothing begin{}", until(at))),
+                _ => None,
+            },
         }
     }
 

@@ -64,7 +64,7 @@ impl Inner {
     }
 
     /// Until the store can be written again, or it is worth another look.
-    async fn wait_for_store(&self) {
+    pub(super) async fn wait_for_store(&self) {
         if self.store.trouble().is_none() {
             clock::pause(STORE_TROUBLE).await;
             return;

@@ -78,7 +78,7 @@ async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
                 }
                 break;
             }
-            Err(error) => trouble(&lane, &error).await,
+            Err(error) => trouble(&inner, &lane, &error).await,
         }
     }
     while *phase.borrow_and_update() == Phase::Running {
@@ -87,7 +87,7 @@ async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
             Ok(served) => {
                 if let Err(error) = hand.begin(&inner, &lane, &served).await {
                     lane.wake();
-                    trouble(&lane, &error).await;
+                    trouble(&inner, &lane, &error).await;
                     continue;
                 }
             }
@@ -102,9 +102,9 @@ async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
     }
 }
 
-async fn trouble(lane: &Lane, error: &StoreError) {
+async fn trouble(inner: &Inner, lane: &Lane, error: &StoreError) {
     tracing::error!(channel = lane.name, %error, "cannot read what is due; trying again");
-    clock::pause(STORE_TROUBLE).await;
+    inner.wait_for_store().await;
 }
 
 /// The channel and the adapter that serve now, or why nothing can be delivered.
@@ -193,7 +193,9 @@ impl Hand {
             if let Err(wait) = if sends { self.limiter.take(&inner.clock) } else { Ok(()) } {
                 // Rounded up: a moment too early would only ask again.
                 let wait = millis(wait.saturating_add(Duration::from_nanos(999_999)));
-                self.held_until = Some(now.saturating_add(wait));
+                let until = now.saturating_add(wait);
+                lane.limited_until.store(until, Ordering::Relaxed);
+                self.held_until = Some(until);
                 break;
             }
             let Some(due) = self.ahead.remove(next) else { break };

@@ -8,7 +8,7 @@ use super::{
     lane::{Lane, Told},
     news::{self, News},
 };
-use crate::model::{Attempt, Blame, FailReason, Millis, Outcome, Sign, Wait, millis};
+use crate::model::{Attempt, Blame, FailReason, Millis, Outcome, Policy, Sign, Wait, millis};
 use crate::store::{HopAfter, Next, Settlement};
 
 impl Work<'_> {
@@ -24,6 +24,10 @@ impl Work<'_> {
         };
         let next = self.next(end, asked, now);
         let (blame, reason) = account(end, channel.policy.max_age);
+        let reason = match next {
+            Next::Failed(FailReason::Exhausted) => reason.map(|reason| reason + &self.no_more(end, asked, now)),
+            _ => reason,
+        };
         // What an adapter or a service says may hold what it was sent.
         let reason = reason.map(|reason| self.served.secrets.redact(&reason).into_owned());
         let disable = matches!(end, End::Disable(_)).then(|| reason.clone().unwrap_or_default());
@@ -87,6 +91,24 @@ impl Work<'_> {
                 exchanges: self.exchanges,
             },
             next,
+        }
+    }
+
+    /// Why there is no other attempt, and who gets the delivery now.
+    fn no_more(&self, end: &End, asked: Option<Duration>, now: Millis) -> String {
+        let channel = &self.served.channel;
+        let ageless = Policy { max_age: None, ..channel.policy.clone() };
+        let by_age = ageless.wait(self.due.delivery.step, self.due.age(now), asked, 0.5).is_some();
+        let why = match (end, channel.policy.max_age) {
+            (End::TooOld, _) => String::new(),
+            (_, Some(most)) if by_age => {
+                format!("; at the next attempt it would be older than `max_age`, {}", humantime::format_duration(most))
+            }
+            _ => "; that was the last attempt of the schedule".to_owned(),
+        };
+        match &channel.fallback {
+            Some(fallback) => format!("{why}; the channel `{fallback}` takes over"),
+            None => why,
         }
     }
 

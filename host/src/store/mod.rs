@@ -115,7 +115,7 @@ impl Store {
 
     /// Remembers what a channel has come to, and tells of it; false when something newer is remembered.
     pub async fn set_channel(&self, name: String, state: ChannelState, news: Option<NewEvent>) -> Result<bool> {
-        self.tell(Op::Channel(name, state, news)).await
+        self.tell(Op::Channel(Box::new((name, state, news)))).await
     }
 
     /// Retries or cancels a delivery.

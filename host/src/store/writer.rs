@@ -24,7 +24,7 @@ pub(super) enum Op {
     Accept(Vec<NewEvent>),
     Settle(Arc<Settlement>),
     Hop(i64, String),
-    Channel(String, ChannelState, Option<NewEvent>),
+    Channel(Box<(String, ChannelState, Option<NewEvent>)>),
     Act(Action, DeliveryId, Millis),
     Replay(i64, Vec<NewDelivery>, Millis),
     Begin(Job),
@@ -51,7 +51,8 @@ impl Op {
             }
             Self::Settle(settlement) => return write::settle(transaction, settlement).map(Answer::Told),
             Self::Hop(seq, record) => write::hop(transaction, *seq, record)?,
-            Self::Channel(name, state, news) => {
+            Self::Channel(channel) => {
+                let (name, state, news) = &**channel;
                 let written = write::channel(transaction, name, state)?;
                 if let Some(news) = news.as_ref().filter(|_| written) {
                     write::accept(transaction, news)?;
