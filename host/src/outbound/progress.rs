@@ -16,7 +16,7 @@ use std::{
 
 use tower_service::Service;
 
-use super::stream::HeardOut;
+use super::stream::Stream;
 use crate::clock::Stopwatch;
 
 tokio::task_local! {
@@ -142,7 +142,7 @@ where
     S: Service<R, Error = Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,
 {
-    type Response = HeardOut<S::Response>;
+    type Response = Stream<S::Response>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
@@ -153,7 +153,7 @@ where
     fn call(&mut self, destination: R) -> Self::Future {
         let connection = self.0.call(destination);
         let Ok(progress) = CURRENT.try_with(Arc::clone) else {
-            return Box::pin(async { Ok(HeardOut(connection.await?)) });
+            return Box::pin(async { Ok(Stream::new(connection.await?)) });
         };
         progress.connecting();
         Box::pin(async move {
@@ -162,7 +162,7 @@ where
             let limit = progress.deadline.saturating_add(Duration::from_secs(1));
             let connected = tokio::time::timeout(limit, connection).await??;
             progress.connected();
-            Ok(HeardOut(connected))
+            Ok(Stream::new(connected))
         })
     }
 }
