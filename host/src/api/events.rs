@@ -35,13 +35,13 @@ pub(super) async fn accept(State(face): State<Face>, headers: HeaderMap, body: B
     };
     let receipt = ready.pipeline.accept(&post).await?;
     let answer = match receipt.events.as_slice() {
-        [event] if !receipt.is_list => json!(event),
+        [event] if !receipt.is_list => Json(event).into_response(),
         events => {
             let deliveries: u64 = events.iter().map(|event| u64::from(event.deliveries)).sum();
-            json!({ "events": events, "deliveries": deliveries })
+            Json(json!({ "events": events, "deliveries": deliveries })).into_response()
         }
     };
-    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+    Ok((StatusCode::ACCEPTED, answer).into_response())
 }
 
 /// A key that can't be read must not be taken for none: the event would be delivered twice.

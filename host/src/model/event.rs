@@ -40,6 +40,13 @@ pub struct Event {
     pub payload: Bytes,
 }
 
+impl Event {
+    /// About how many bytes of memory it takes up.
+    pub fn size(&self) -> usize {
+        self.payload.len() + self.data.get().len() + self.body.len()
+    }
+}
+
 /// A type such as `execution_completed`: 1 to 255 characters without white space or control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]

@@ -41,7 +41,10 @@ macro_rules! ids {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}{}", $prefix, self.0.to_string().to_ascii_lowercase())
+                let mut text = [0; ulid::ULID_LEN];
+                let text = self.0.array_to_str(&mut text);
+                text.make_ascii_lowercase();
+                write!(f, "{}{text}", $prefix)
             }
         }
 

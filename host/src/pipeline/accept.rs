@@ -1,6 +1,9 @@
 //! From events to stored events with a pending delivery for each channel that wants them.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     Pipeline, Plan,
@@ -9,7 +12,7 @@ use super::{
 };
 use crate::{
     model::{DeliveryId, Event, EventType, Millis},
-    store::{Accepted, NewDelivery, NewEvent, StoreError},
+    store::{Accepted, Due, NewDelivery, NewEvent, StoreError},
 };
 
 /// Why a post was not accepted.
@@ -45,10 +48,10 @@ impl Pipeline {
                 let channels = plan.channels_of(&event);
                 let deliveries =
                     channels.into_iter().filter_map(|channel| plan.delivery(channel, &event, now)).collect();
-                NewEvent { event, deliveries }
+                NewEvent { event: event.into(), deliveries }
             })
             .collect();
-        let events = self.store_and_wake(events).await.map_err(NotAccepted::Store)?;
+        let events = self.store_and_hand_over(events).await.map_err(NotAccepted::Store)?;
         Ok(Receipt { events, is_list: read.is_list })
     }
 
@@ -61,7 +64,7 @@ impl Pipeline {
         };
         let delivery = NewDelivery { first: true, ..delivery };
         let id = delivery.id;
-        self.store_and_wake(vec![NewEvent { event, deliveries: vec![delivery] }]).await?;
+        self.store_and_hand_over(vec![NewEvent { event: event.into(), deliveries: vec![delivery] }]).await?;
         if let Some(lane) = self.0.lane(channel) {
             lane.urge(now);
             lane.refresh();
@@ -69,12 +72,18 @@ impl Pipeline {
         Ok(Some(id))
     }
 
-    pub(super) async fn store_and_wake(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
-        let channels: BTreeSet<String> =
-            events.iter().flat_map(|new| &new.deliveries).map(|delivery| delivery.channel.clone()).collect();
-        let accepted = self.0.store.accept(events).await?;
-        for channel in &channels {
-            self.0.wake(channel);
+    async fn store_and_hand_over(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
+        let events: Arc<[NewEvent]> = events.into();
+        let accepted = self.0.store.accept(events.clone()).await?;
+        for (new, accepted) in events.iter().zip(&accepted) {
+            for (delivery, row) in new.deliveries.iter().zip(&accepted.rows) {
+                match (self.0.lane(&delivery.channel), row) {
+                    (Some(lane), Some(row)) if !delivery.first => lane.offer(Due::new(*row, delivery, &new.event)),
+                    (Some(lane), Some(_)) => lane.wake(),
+                    // It waits for another one, whose end makes it due; or nobody delivers it now.
+                    _ => {}
+                }
+            }
         }
         let new = accepted.iter().filter(|accepted| !accepted.duplicate).count();
         self.0.totals.accepted.fetch_add(new as u64, Ordering::Relaxed);

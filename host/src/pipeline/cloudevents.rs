@@ -10,8 +10,9 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::incoming::{
-    BadInput, Post, Read, Surroundings, checked_id, event_type, link, parse, read_list, subject_of, time, title_of,
+use super::{
+    incoming::{BadInput, Post, Read, Surroundings, checked_id, event_type, link, parse, read_list, time, title_of},
+    subject,
 };
 use crate::model::Event;
 
@@ -149,7 +150,7 @@ impl Attributes<'_> {
             body: self.text("body", said.body).unwrap_or_default(),
             url: link(self.text("url", said.url), around)?,
             project: self.text("project", said.project),
-            subject: self.text("subject", None).or_else(|| subject_of(&data)),
+            subject: self.text("subject", None).or_else(|| subject::of(&data)),
             occurred_at: time(self.named.get("time").map(AsRef::as_ref), around.now)?,
             received_at: around.now,
             kind,

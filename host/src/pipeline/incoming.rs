@@ -2,15 +2,13 @@
 //!
 //! Pure: the time and the source of ids come in. Nothing is accepted when any part is wrong.
 
-use std::{borrow::Cow, collections::BTreeMap};
-
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
 pub use super::bad_input::{BadInput, BadKind};
-use super::cloudevents;
+use super::{cloudevents, subject};
 use crate::model::{Event, EventType, Millis};
 
 /// A post as it came.
@@ -177,7 +175,7 @@ fn native(bytes: &Bytes, key: Option<String>, around: &Surroundings<'_>) -> Resu
         body: native.body.unwrap_or_default(),
         url: link(native.url, around)?,
         project: native.project,
-        subject: native.subject.or_else(|| subject_of(&data)),
+        subject: native.subject.or_else(|| subject::of(&data)),
         occurred_at: time(native.time.as_deref(), around.now)?,
         received_at: around.now,
         kind,
@@ -188,6 +186,11 @@ fn native(bytes: &Bytes, key: Option<String>, around: &Surroundings<'_>) -> Resu
 
 /// Reads JSON, telling bad syntax from bad content, and naming the member that is wrong.
 pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadInput> {
+    // Following the path of a member costs more than reading it: that is done only where something is wrong.
+    serde_json::from_slice(bytes).or_else(|_| parse_with_path(bytes))
+}
+
+fn parse_with_path<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadInput> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let wrong = |place: String, error: &serde_json::Error| {
         let syntax = matches!(error.classify(), serde_json::error::Category::Syntax | serde_json::error::Category::Eof);
@@ -289,24 +292,5 @@ pub(super) fn title_of(kind: &EventType) -> String {
     match letters.next() {
         Some(first) => first.to_uppercase().chain(letters).collect(),
         None => words,
-    }
-}
-
-/// The most specific thing that the data names by an id: `execution-id`, `valohai.execution-id`, `execution_id`.
-pub(super) fn subject_of(data: &RawValue) -> Option<String> {
-    let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(data.get()).ok()?;
-    ["execution-id", "task-id", "pipeline-id", "deployment-id"].iter().find_map(|wanted| {
-        members.iter().find_map(|(name, value)| {
-            let last = name.rsplit('.').next().unwrap_or(name);
-            (last.replace('_', "-") == *wanted).then(|| scalar(value)).flatten()
-        })
-    })
-}
-
-fn scalar(value: &RawValue) -> Option<String> {
-    match serde_json::from_str(value.get()).ok()? {
-        serde_json::Value::String(text) if !text.is_empty() => Some(text),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        _ => None,
     }
 }

@@ -7,7 +7,11 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use crate::model::{Breaker, Change, ChannelState, Disabled, Health, Millis, Sign};
+use super::inbox::Inbox;
+use crate::{
+    model::{Breaker, Change, ChannelState, Disabled, Health, Millis, Sign},
+    store::Due,
+};
 
 /// A channel's lane, as others see it.
 pub(super) struct Lane {
@@ -15,6 +19,8 @@ pub(super) struct Lane {
     pub notify: Notify,
     /// The store may know of more that is due.
     pub stale: AtomicBool,
+    /// What was accepted just now.
+    pub inbox: Inbox,
     /// What has been read ahead may have been changed by somebody.
     pub changed: AtomicBool,
     /// Attempts under way.
@@ -65,6 +71,7 @@ impl Lane {
             name: name.to_owned(),
             notify: Notify::new(),
             stale: AtomicBool::new(true),
+            inbox: Inbox::default(),
             changed: AtomicBool::new(false),
             active: AtomicUsize::new(0),
             limited_until: AtomicU64::new(0),
@@ -76,6 +83,15 @@ impl Lane {
     pub fn wake(&self) {
         self.stale.store(true, Ordering::Release);
         self.notify.notify_one();
+    }
+
+    /// This has just been accepted.
+    pub fn offer(&self, due: Due) {
+        if self.inbox.put(due) {
+            self.notify.notify_one();
+        } else {
+            self.wake();
+        }
     }
 
     /// Somebody has changed what is due.
@@ -93,10 +109,15 @@ impl Lane {
     pub fn rests(&self) -> Option<String> {
         let state = self.state();
         // Known at once, before the lane itself has seen it.
-        if state.channel.disabled.is_some() { Some(self.is_disabled()) } else { state.rests.clone() }
+        if state.channel.disabled.is_some() { Some(self.disabled_text()) } else { state.rests.clone() }
     }
 
-    fn is_disabled(&self) -> String {
+    /// Whether somebody has to enable it before anything is begun.
+    pub fn is_disabled(&self) -> bool {
+        self.state().channel.disabled.is_some()
+    }
+
+    fn disabled_text(&self) -> String {
         format!("it is disabled; `herald channels enable {}` lets it deliver again", self.name)
     }
 
@@ -114,7 +135,7 @@ impl Lane {
         };
         let quiet = state.channel.paused_until;
         match &health.tripped {
-            _ if state.channel.disabled.is_some() => Some(self.is_disabled()),
+            _ if state.channel.disabled.is_some() => Some(self.disabled_text()),
             _ if state.rests.is_some() => state.rests.clone(),
             _ if quiet > now => Some(format!("the service asked for quiet{}", until(quiet))),
             Some(tripped) if tripped.until > now => {

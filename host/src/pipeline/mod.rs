@@ -6,6 +6,7 @@ mod accept;
 mod bad_input;
 mod cloudevents;
 mod deliver;
+mod inbox;
 pub mod incoming;
 mod jobs;
 mod lane;
@@ -17,6 +18,7 @@ mod retention;
 mod schedule;
 mod secrets;
 mod settle;
+mod subject;
 
 use std::{
     collections::BTreeMap,

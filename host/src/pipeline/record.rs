@@ -19,7 +19,7 @@ use crate::{
 const STORE_TROUBLE: Duration = Duration::from_millis(500);
 /// The same while the store is known not to be written.
 const LONG_TROUBLE: Duration = Duration::from_secs(10);
-/// Bytes of outcomes that a host keeps in memory while the store can't be written; beyond that nothing more is begun.
+/// Bytes of outcomes that a host keeps in memory until they are written; beyond that nothing more is begun.
 const UNWRITTEN: usize = 64 << 20;
 
 impl Inner {
@@ -28,23 +28,8 @@ impl Inner {
     pub(super) async fn record(&self, lane: &Lane, slot: Slot, settlement: Settlement) -> bool {
         let news = settlement.news.iter().chain(&settlement.failure).flat_map(|new| &new.deliveries);
         let others: Vec<String> = news.chain(&settlement.fallback).map(|new| new.channel.clone()).collect();
-        let settlement = Arc::new(settlement);
-        let more = match self.store.settle(settlement.clone()).await {
-            Ok(more) => more,
-            Err(error) => {
-                tracing::error!(channel = lane.name, %error, "cannot record an attempt; trying again");
-                self.keep_trying(slot, &settlement).await
-            }
-        };
-        for channel in &others {
-            self.wake(channel);
-        }
-        more
-    }
-
-    async fn keep_trying(&self, slot: Slot, settlement: &Arc<Settlement>) -> bool {
         let bytes = settlement.weight();
-        // Others can be delivered meanwhile, as long as there is room for what they come to.
+        // The receiver has done its part: others can be delivered, as long as there is room for what they come to.
         let slot = match self.unwritten.fetch_add(bytes, Ordering::Relaxed) {
             before if before.saturating_add(bytes) > UNWRITTEN => Some(slot),
             _ => {
@@ -52,15 +37,29 @@ impl Inner {
                 None
             }
         };
-        let more = loop {
-            self.wait_for_store().await;
-            if let Ok(more) = self.store.settle(settlement.clone()).await {
-                break more;
+        let settlement = Arc::new(settlement);
+        let more = match self.store.settle(settlement.clone()).await {
+            Ok(more) => more,
+            Err(error) => {
+                tracing::error!(channel = lane.name, %error, "cannot record an attempt; trying again");
+                self.keep_trying(&settlement).await
             }
         };
         self.unwritten.fetch_sub(bytes, Ordering::Relaxed);
         drop(slot);
+        for channel in &others {
+            self.wake(channel);
+        }
         more
+    }
+
+    async fn keep_trying(&self, settlement: &Arc<Settlement>) -> bool {
+        loop {
+            self.wait_for_store().await;
+            if let Ok(more) = self.store.settle(settlement.clone()).await {
+                break more;
+            }
+        }
     }
 
     /// Until the store can be written again, or it is worth another look.

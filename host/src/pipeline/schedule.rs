@@ -2,7 +2,7 @@
 //! and its receiver allow, so that a receiver that hangs holds up nobody but itself.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -39,7 +39,7 @@ struct Hand {
     ahead: VecDeque<Due>,
     /// Each tells when its delivery is due again, if it is.
     running: JoinSet<Option<Millis>>,
-    under_way: Vec<UnderWay>,
+    under_way: HashMap<Id, UnderWay>,
     /// When the store is to be asked again; none: when somebody wakes the lane.
     next_due: Option<Millis>,
     /// Nothing is begun before, whatever there is.
@@ -51,7 +51,6 @@ struct Hand {
 
 /// A delivery that has been begun.
 struct UnderWay {
-    task: Id,
     id: DeliveryId,
     sequence: Option<String>,
 }
@@ -116,7 +115,7 @@ fn serving(inner: &Inner, lane: &Lane, served: &mut Option<Arc<Served>>) -> Resu
     let Some(adapter) = inner.registry.get(&channel.adapter) else {
         return Err(format!("there is no adapter `{}`", channel.adapter));
     };
-    if lane.channel().disabled.is_some() {
+    if lane.is_disabled() {
         return Err("it is disabled".to_owned());
     }
     match served {
@@ -151,7 +150,13 @@ async fn wait(
     };
     tokio::select! {
         () = lane.notify.notified() => {}
-        Some(ended) = hand.running.join_next_with_id() => hand.ended(ended, lane),
+        Some(ended) = hand.running.join_next_with_id() => {
+            hand.ended(ended, lane);
+            // What else has ended meanwhile needs no turn of its own.
+            while let Some(ended) = hand.running.try_join_next_with_id() {
+                hand.ended(ended, lane);
+            }
+        }
         () = timer => {
             if hand.held_until.is_none() {
                 lane.stale.store(true, Ordering::Release);
@@ -179,9 +184,13 @@ impl Hand {
         };
         if lane.changed.swap(false, Ordering::AcqRel) {
             self.ahead.clear();
+            lane.inbox.close();
         }
-        if self.ahead.iter().all(|due| self.holds_up(due)) && lane.stale.swap(false, Ordering::AcqRel) {
-            self.read(inner, lane).await?;
+        if self.is_idle() {
+            self.ahead.extend(lane.inbox.take());
+        }
+        if self.is_idle() && lane.stale.swap(false, Ordering::AcqRel) {
+            self.read(inner, lane, served).await?;
         }
         self.limiter.set(served.channel.rate);
         let policy = &served.channel.policy;
@@ -201,7 +210,10 @@ impl Hand {
             let Some(due) = self.ahead.remove(next) else { break };
             let (id, sequence, slot) = (due.delivery.id, due.sequence.clone(), Slot::take(lane));
             let task = self.running.spawn(deliver::deliver(inner.clone(), lane.clone(), slot, served.clone(), due));
-            self.under_way.push(UnderWay { task: task.id(), id, sequence });
+            self.under_way.insert(task.id(), UnderWay { id, sequence });
+            if self.ahead.is_empty() {
+                self.ahead.extend(lane.inbox.take());
+            }
         }
         Ok(())
     }
@@ -213,25 +225,35 @@ impl Hand {
         }
         lane.set_rests(Some(why));
         self.ahead.clear();
+        lane.inbox.close();
         self.next_due = None;
         self.held_until = None;
         lane.stale.store(true, Ordering::Release);
     }
 
+    /// Whether nothing that is at hand can be begun.
+    fn is_idle(&self) -> bool {
+        self.ahead.iter().all(|due| self.holds_up(due))
+    }
+
     /// Whether an attempt of its sequence is still under way: somebody has cancelled that one, and it ends all the same.
     fn holds_up(&self, due: &Due) -> bool {
-        due.sequence.is_some() && self.under_way.iter().any(|other| other.sequence == due.sequence)
+        due.sequence.is_some() && self.under_way.values().any(|other| other.sequence == due.sequence)
     }
 
     /// Asks the store for what is due and neither read ahead nor under way.
-    async fn read(&mut self, inner: &Inner, lane: &Lane) -> Result<(), StoreError> {
+    async fn read(&mut self, inner: &Inner, lane: &Lane, served: &Served) -> Result<(), StoreError> {
         let now = inner.clock.now();
         let ahead = self.ahead.iter().map(|due| due.delivery.id);
-        let in_hand = self.under_way.iter().map(|under_way| under_way.id).chain(ahead).collect();
+        let in_hand = self.under_way.values().map(|under_way| under_way.id).chain(ahead).collect();
+        lane.inbox.open(served.adapter.reads_replies());
         let window = inner.store.due(&lane.name, now, in_hand, WINDOW).await?;
-        // A full window means more: it is asked for when this one is used up.
         if window.next_due.is_some_and(|at| at <= now) {
+            // A full window means more: it is asked for when this one is used up, and comes before what is new.
+            lane.inbox.close();
             lane.stale.store(true, Ordering::Release);
+        } else {
+            lane.inbox.know(window.last);
         }
         self.next_due = window.next_due.filter(|at| *at > now);
         self.ahead.extend(window.due);
@@ -250,6 +272,6 @@ impl Hand {
                 error.id()
             }
         };
-        self.under_way.retain(|under_way| under_way.task != id);
+        self.under_way.remove(&id);
     }
 }

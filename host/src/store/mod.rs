@@ -93,11 +93,11 @@ impl Store {
 
     /// Stores events, each with a pending delivery for each of its channels, all of them or none. An event whose id is
     /// already there is answered with what the first one got.
-    pub async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>> {
+    pub async fn accept(&self, events: impl Into<Arc<[NewEvent]>>) -> Result<Vec<Accepted>> {
         if let Some(reason) = self.trouble() {
             return Err(StoreError::Trouble(reason));
         }
-        match self.0.writer.run(Op::Accept(events)).await? {
+        match self.0.writer.run(Op::Accept(events.into())).await? {
             Answer::Accepted(accepted) => Ok(accepted),
             _ => Err(StoreError::Closed),
         }

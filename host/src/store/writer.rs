@@ -21,7 +21,7 @@ const BATCH: usize = 512;
 const PROBE: Duration = Duration::from_secs(1);
 
 pub(super) enum Op {
-    Accept(Vec<NewEvent>),
+    Accept(Arc<[NewEvent]>),
     Settle(Arc<Settlement>),
     Hop(i64, String),
     Channel(Box<(String, ChannelState, Option<NewEvent>)>),

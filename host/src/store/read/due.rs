@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Result;
 use crate::{
-    model::{Delivery, DeliveryId, Event, Millis},
-    store::rows::{self, DELIVERY, DELIVERY_COLUMNS, EVENT, NEVER, to_i64, to_millis},
+    model::{Delivery, DeliveryId, Event, Millis, State},
+    store::{
+        NewDelivery,
+        rows::{self, DELIVERY, DELIVERY_COLUMNS, EVENT, NEVER, to_i64, to_millis},
+    },
 };
 
 /// Events in one window, in bytes, beyond the first: an event may be a mebibyte long.
@@ -31,6 +34,26 @@ pub struct Due {
 }
 
 impl Due {
+    /// A delivery as it is right after its acceptance.
+    pub fn new(seq: i64, new: &NewDelivery, event: &Arc<Event>) -> Self {
+        let now = event.received_at;
+        let delivery = Delivery {
+            id: new.id,
+            event: event.id.clone(),
+            kind: event.kind.to_string(),
+            channel: new.channel.clone(),
+            state: State::Pending,
+            reason: None,
+            attempts: 0,
+            step: 0,
+            due_at: Some(now),
+            since: now,
+            created_at: now,
+            updated_at: now,
+        };
+        Self { seq, delivery, event: event.clone(), reference: None, hop: None, sequence: new.sequence.clone() }
+    }
+
     /// How old the delivery is, by its schedule.
     pub fn age(&self, now: Millis) -> Duration {
         Duration::from_millis(now.saturating_sub(self.delivery.since))
@@ -44,6 +67,8 @@ pub struct Window {
     pub due: Vec<Due>,
     /// When the next one after these is due; in the past when the limit cut the list.
     pub next_due: Option<Millis>,
+    /// The last row of a delivery that there was, whatever its channel.
+    pub last: i64,
 }
 
 pub(in crate::store) fn due(
@@ -53,6 +78,8 @@ pub(in crate::store) fn due(
     in_hand: &[DeliveryId],
     limit: usize,
 ) -> Result<Window> {
+    // One state of the store for all the questions.
+    let connection = connection.unchecked_transaction()?;
     let mut statement = connection.prepare_cached(&format!(
         "SELECT d.seq, t.reference, h.record, d.sequence, {DELIVERY}, {EVENT} FROM deliveries d JOIN events e ON e.seq = d.event
          LEFT JOIN threads t ON t.channel = d.channel AND t.subject = e.subject
@@ -72,7 +99,7 @@ pub(in crate::store) fn due(
         if in_hand.contains(&delivery.id) {
             continue;
         }
-        bytes += event.payload.len() + event.data.get().len() + event.body.len();
+        bytes += event.size();
         due.push(Due {
             seq: row.get(0)?,
             reference: row.get(1)?,
@@ -91,5 +118,9 @@ pub(in crate::store) fn due(
             .filter(|at| *at != NEVER)
             .map(to_millis)
     };
-    Ok(Window { due, next_due })
+    let last = connection
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(Window { due, next_due, last: last.unwrap_or_default() })
 }

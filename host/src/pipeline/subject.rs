@@ -1,0 +1,84 @@
+//! What an event is about, where its sender does not say so: the most specific thing that its data names by an id.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// The most specific first: `execution-id`, `valohai.execution-id` or `execution_id`.
+const NAMES: [&str; 4] = ["execution-id", "task-id", "pipeline-id", "deployment-id"];
+
+/// The subject that the data, an object, tells of.
+pub(super) fn of(data: &RawValue) -> Option<String> {
+    let Subjects(found) = serde_json::from_str(data.get()).ok()?;
+    found.into_iter().flatten().next()
+}
+
+/// What was found of each name; the first of several. Other members are passed over: there may be many, and large ones.
+#[derive(Default)]
+struct Subjects([Option<String>; NAMES.len()]);
+
+impl<'de> Deserialize<'de> for Subjects {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self::default())
+    }
+}
+
+impl<'de> Visitor<'de> for Subjects {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self, A::Error> {
+        while let Some(Name(name)) = members.next_key()? {
+            let last = name.rsplit('.').next().unwrap_or(&name);
+            match NAMES.iter().zip(&mut self.0).find(|(wanted, found)| found.is_none() && is(last, wanted)) {
+                Some((_, found)) => *found = scalar(members.next_value()?),
+                None => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Borrowed where it has no escapes; `Cow` by itself would be a copy.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn is(name: &str, wanted: &str) -> bool {
+    name.len() == wanted.len() && name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte }).eq(wanted.bytes())
+}
+
+fn scalar(value: &RawValue) -> Option<String> {
+    match serde_json::from_str(value.get()).ok()? {
+        serde_json::Value::String(text) if !text.is_empty() => Some(text),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_specific_id_of_the_data_is_the_subject() {
+        for (data, subject) in [
+            (r#"{"a": 1}"#, None),
+            (r#"{"task-id": "t", "execution-id": "e"}"#, Some("e")),
+            (r#"{"valohai.execution_id": 7, "x": {"task-id": "t"}}"#, Some("7")),
+            (r#"{"execution-id": "", "b.execution-id": "b", "a.execution-id": "a"}"#, Some("b")),
+            (r#"{"execution-id": null, "deployment_id": "d"}"#, Some("d")),
+            (r#"{"my-execution-id": "e", "execution-id.x": "e", "task-id": ["t"]}"#, None),
+            (r#"{"e\u0078ecution-id": "escaped"}"#, Some("escaped")),
+        ] {
+            let data = RawValue::from_string(data.to_owned()).unwrap();
+            assert_eq!(of(&data).as_deref(), subject, "{data}");
+        }
+    }
+}
