@@ -1,4 +1,4 @@
-//! Waking on changes in a folder. The notifications only wake: who is woken compares what is there with what it has.
+//! Waking on changes of a file or in a folder. The notifications only wake: who is woken compares what is there with what it has.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,20 +12,20 @@ use notify::{
     event::{AccessKind, AccessMode, EventKind, ModifyKind},
 };
 
-/// Notifications of one folder, folded into one waking.
+/// Notifications of one file or folder, folded into one waking.
 pub struct Wake {
-    folder: PathBuf,
+    path: PathBuf,
     sender: Sender<()>,
     receiver: Receiver<()>,
-    /// The watcher and the folder's inode: a folder made anew needs another watch.
+    /// The watcher and the inode: what is made anew needs another watch.
     watching: Option<(RecommendedWatcher, u64)>,
 }
 
 impl Wake {
-    /// Watches the folder, from now on or from when it exists.
-    pub fn new(folder: &Path) -> Self {
+    /// Watches the file, or what is right within the folder, from now on or from when it exists.
+    pub fn new(path: &Path) -> Self {
         let (sender, receiver) = crossbeam_channel::bounded(1);
-        let mut wake = Self { folder: folder.to_owned(), sender, receiver, watching: None };
+        let mut wake = Self { path: path.to_owned(), sender, receiver, watching: None };
         wake.renew();
         wake
     }
@@ -45,7 +45,7 @@ impl Wake {
     }
 
     fn renew(&mut self) {
-        let inode = inode(&self.folder);
+        let inode = inode(&self.path);
         if self.watching.as_ref().map(|(_, inode)| *inode) == inode {
             return;
         }
@@ -58,10 +58,10 @@ impl Wake {
                 }
             };
             let mut watcher = notify::recommended_watcher(wake).ok()?;
-            match watcher.watch(&self.folder, RecursiveMode::NonRecursive) {
+            match watcher.watch(&self.path, RecursiveMode::NonRecursive) {
                 Ok(()) => Some((watcher, inode)),
                 Err(error) => {
-                    tracing::warn!(folder = %self.folder.display(), %error, "no file notifications: changes are seen at the next look");
+                    tracing::warn!(path = %self.path.display(), %error, "no file notifications: changes are seen at the next look");
                     None
                 }
             }
@@ -69,8 +69,7 @@ impl Wake {
     }
 }
 
-/// Our own reading of a file; and, where its closing is told as well, each write to one that is still open: a store in
-/// the same folder is written to hundreds of times a second and never closed.
+/// Our own reading of a file; and, where its closing is told as well, each write to one that is still open.
 fn is_no_news(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access != AccessKind::Close(AccessMode::Write),
@@ -80,8 +79,8 @@ fn is_no_news(kind: EventKind) -> bool {
 }
 
 /// What changes when a path names another file; none where there is nothing.
-pub fn inode(folder: &Path) -> Option<u64> {
-    let metadata = std::fs::metadata(folder).ok()?;
+pub fn inode(path: &Path) -> Option<u64> {
+    let metadata = std::fs::metadata(path).ok()?;
     #[cfg(unix)]
     return Some(std::os::unix::fs::MetadataExt::ino(&metadata));
     #[cfg(not(unix))]

@@ -1,10 +1,6 @@
 //! A changed config file is applied whole, without a restart; a bad one changes nothing and is reported.
 
-use std::{
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+use std::{path::PathBuf, thread, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
@@ -75,9 +71,8 @@ impl ReloadHandle {
         let Some(file) = origin.file.clone() else {
             return Ok(None);
         };
-        // A bare file name has an empty parent: the working directory.
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut wake = Wake::new(folder);
+        // Not its folder, where the store may be, which is written to all the time.
+        let mut wake = Wake::new(&file);
         let waker = wake.waker();
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let (again, asked) = crossbeam_channel::bounded::<()>(1);

@@ -39,7 +39,7 @@ impl Policy {
     pub fn wait(&self, step: u32, age: Duration, asked: Option<Duration>, random: f64) -> Option<Wait> {
         let exact = self.asked(asked);
         let wait = match exact {
-            Some(delay) if age < self.schedule.iter().sum() => Wait { delay, step },
+            Some(delay) if age < self.schedule.iter().sum::<Duration>() => Wait { delay, step },
             _ => {
                 let planned = *self.schedule.get(usize::try_from(step).ok()?)?;
                 let spread = || planned.mul_f64(1.0 + self.jitter * (2.0 * random - 1.0));

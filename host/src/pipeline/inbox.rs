@@ -93,3 +93,67 @@ impl State {
         self.due.push_back(due);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{model::DeliveryId, pipeline::test_event, store::NewDelivery};
+
+    fn due(row: i64, payload: usize, subject: Option<&str>) -> Due {
+        let mut event = test_event("ops", 1);
+        event.payload = vec![b' '; payload].into();
+        event.subject = subject.map(str::to_owned);
+        let new = NewDelivery {
+            id: DeliveryId::new(1, u128::try_from(row).unwrap()),
+            channel: "ops".to_owned(),
+            sequence: None,
+            first: false,
+        };
+        Due::new(row, &new, &Arc::new(event))
+    }
+
+    fn rows(inbox: &Inbox) -> Vec<i64> {
+        inbox.take().iter().map(|due| due.seq).collect()
+    }
+
+    #[test]
+    fn what_is_accepted_while_the_store_is_asked_is_taken_once() {
+        let inbox = Inbox::default();
+        assert!(!inbox.put(due(1, 0, None)), "the lane has not asked yet");
+        inbox.open(false);
+        assert!(inbox.put(due(2, 0, None)) && inbox.put(due(4, 0, None)));
+        inbox.know(3);
+        // Handed over late: the store has told of it.
+        assert!(inbox.put(due(3, 0, None)) && inbox.put(due(5, 0, None)));
+        assert_eq!(rows(&inbox), [4, 5]);
+        assert!(rows(&inbox).is_empty());
+    }
+
+    #[test]
+    fn an_inbox_that_is_full_takes_no_more_until_the_store_has_been_asked() {
+        for (payload, most) in [(0, MOST), (BYTES / 4, 4)] {
+            let inbox = Inbox::default();
+            inbox.open(false);
+            let taken = (1..).take_while(|row| inbox.put(due(*row, payload, None))).count();
+            assert_eq!(taken, most);
+            assert_eq!(rows(&inbox).len(), most);
+            assert!(!inbox.put(due(9000, 0, None)), "what was refused comes first");
+            inbox.open(false);
+            assert!(inbox.put(due(9001, 0, None)));
+            inbox.close();
+            assert!(rows(&inbox).is_empty() && !inbox.put(due(9002, 0, None)));
+        }
+    }
+
+    #[test]
+    fn what_may_have_a_reference_is_left_to_the_store() {
+        let inbox = Inbox::default();
+        inbox.open(true);
+        assert!(inbox.put(due(1, 0, None)));
+        assert!(!inbox.put(due(2, 0, Some("s"))));
+        assert!(!inbox.put(due(3, 0, None)), "it would overtake the one before");
+        assert_eq!(rows(&inbox), [1]);
+    }
+}
