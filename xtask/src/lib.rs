@@ -6,11 +6,15 @@
 //! - [`suite`]: `cargo xtask test`.
 //! - [`tools`]: what is installed, and how.
 //! - [`isolation`]: `cargo xtask isolation`.
+//! - [`load`]: `cargo xtask load`.
+//! - [`measure`]: what the measurements share.
 //! - [`process`]: running commands.
 
 pub mod adapters;
 pub mod compiler;
 pub mod isolation;
+pub mod load;
+pub mod measure;
 pub mod prebuilt;
 pub mod process;
 pub mod suite;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use xtask::{adapters, isolation, suite, tools};
+use xtask::{adapters, isolation, load, suite, tools};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of Herald")]
@@ -33,6 +33,8 @@ enum Command {
     },
     /// Measure what hostile receivers cost the other channels
     Isolation(isolation::Options),
+    /// Measure how fast Herald is, beside a bare forwarder, nginx and Alertmanager
+    Load(load::Options),
     /// Install what the other commands need
     Setup,
 }
@@ -54,6 +56,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Adapters { no_build: true, .. } => adapters::check_digests(&root),
         Command::Adapters { .. } => adapters::check(&root),
         Command::Isolation(options) => isolation::run(&root, options),
+        Command::Load(options) => load::run(&root, options),
         Command::Test { online } => suite::run(&root, *online),
         Command::Setup => tools::setup(&root),
     }

@@ -2,24 +2,19 @@
 //!
 //! Must not follow a redirect, retry, keep a cookie, unpack a body or take a proxy from the environment.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
 use rustls::ClientConfig;
-use tokio::sync::Notify;
+use url::{Position, Url};
 
 use super::{
     check::{Options, Refused},
-    connect::{self, Pool},
+    connect::{self, Connector},
+    connection::{Body, Connection, Shared},
     failure::{Broken, Failure, Peer, failure, timed_out},
+    pool::Pool,
     prepare::Prepared,
     progress::Progress,
     redact,
@@ -27,13 +22,11 @@ use super::{
 };
 use crate::model::{Response, Timing, TransportError};
 
-/// Interim answers (1xx) to one request. Whoever sends more keeps this host busy until the deadline, and says nothing.
-const INTERIM: usize = 20;
-
 /// A handle to the one client; cheap to clone. What is allowed is fixed: make a new one when the config changes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
-    pool: Pool,
+    pool: Arc<Pool>,
+    connector: Arc<Connector>,
     options: Arc<Options>,
 }
 
@@ -63,7 +56,8 @@ impl Client {
 
     fn with(options: Options, tls: ClientConfig) -> Self {
         let options = Arc::new(options);
-        Self { pool: connect::pool(Arc::clone(&options), tls), options }
+        let connector = Arc::new(Connector::new(Arc::clone(&options), tls));
+        Self { pool: Arc::default(), connector, options }
     }
 
     /// What this client allows: for [`super::Destination`].
@@ -73,17 +67,21 @@ impl Client {
 
     /// Sends the request and reads the response, in `deadline` altogether. All that can go wrong is data.
     pub async fn send(&self, prepared: Prepared, deadline: Duration, secrets: &Secrets) -> Sent {
-        let peer = Peer::of(&prepared.url);
-        let progress = Progress::new(deadline);
+        let Prepared { method, url, headers, body } = prepared;
+        let mut request = Request::new(Body::new(body));
+        *request.method_mut() = method;
+        *request.headers_mut() = headers;
+        let mut progress = Progress::new();
         let mut answer = Answer { needed: redact::needed(secrets), ..Answer::default() };
-        let exchange = self.exchange(prepared, &progress, &mut answer);
-        let ended = tokio::time::timeout(deadline, Arc::clone(&progress).watch(exchange)).await;
-        let failed = match ended {
+        let exchange = self.exchange(request, &url, &mut progress, &mut answer);
+        let failed = match tokio::time::timeout(deadline, exchange).await {
             Ok(Ok(())) => None,
-            Ok(Err(broken)) => Some(failure(&broken, &peer)),
+            Ok(Err(broken)) => Some(failure(&broken, &Peer::of(&url))),
             Err(_) => {
-                answer.give_up_connection();
-                Some(timed_out(progress.phase(), deadline, answer.body.len(), &peer))
+                if let Some(shared) = &answer.shared {
+                    shared.give_up();
+                }
+                Some(timed_out(progress.phase, deadline, answer.body.len(), &Peer::of(&url)))
             }
         };
         let (error, blocked) = match failed {
@@ -91,87 +89,73 @@ impl Client {
             Some(Failure::Blocked(refused)) => (None, Some(refused)),
             None => (None, None),
         };
-        let timing = Timing {
-            connect_us: progress.connect_us(),
-            first_byte_us: progress.first_byte_us(),
-            total_us: progress.elapsed_us(),
-        };
         answer.cut |= error.is_some();
+        let timing = progress.timing();
         Sent { response: answer.response(secrets), error, blocked, timing }
     }
 
-    /// Fills the answer as it comes, so that what was there is known when the deadline cuts this off.
-    async fn exchange(&self, prepared: Prepared, progress: &Progress, answer: &mut Answer) -> Result<(), Broken> {
-        let mut request = http::Request::new(Full::new(prepared.body));
-        *request.method_mut() = prepared.method;
-        *request.uri_mut() = Uri::try_from(prepared.url.as_str()).map_err(|_| Broken::Url)?;
-        *request.headers_mut() = prepared.headers;
-        answer.connection = Some(capture_connection(&mut request));
-        let interim = Arc::new(Interim::default());
-        let counted = Arc::clone(&interim);
-        hyper::ext::on_informational(&mut request, move |_| counted.count());
-        let response = tokio::select! {
-            response = self.pool.request(request) => response.map_err(Broken::Request)?,
-            () = interim.too_many.notified() => return Err(Broken::Interim),
-        };
-        progress.answered();
-        let (head, mut body) = response.into_parts();
-        let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
-        answer.head = Some((head.status, head.headers));
-        if switched {
-            return Err(Broken::Switched);
-        }
-        while let Some(frame) = body.frame().await {
-            // What is no data is trailers, and nobody asks for them.
-            let Ok(chunk) = frame.map_err(Broken::Body)?.into_data() else { continue };
-            let room = answer.needed - answer.body.len();
-            answer.body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-            if chunk.len() > room {
-                // Dropped with its body unread, an HTTP/1 connection is closed and an HTTP/2 stream is reset.
-                answer.cut = true;
-                break;
+    /// A request of which nothing was written to a connection that was there already goes over another one: that is no
+    /// repetition. Nothing else is sent again.
+    async fn exchange(
+        &self,
+        mut request: Request<Body>,
+        url: &Url,
+        progress: &mut Progress,
+        answer: &mut Answer,
+    ) -> Result<(), Broken> {
+        let origin = &url[..Position::BeforePath];
+        loop {
+            let kept = self.pool.take(origin);
+            let reused = kept.is_some();
+            let connection = match kept {
+                Some(connection) => connection,
+                None => self.connector.connect(url, progress).await?,
+            };
+            let ended = match connection {
+                Connection::Own(mut own) => own.exchange(request, url, progress, answer).await.map(|again| {
+                    if again {
+                        self.pool.put(own);
+                    }
+                }),
+                Connection::Shared(new) => {
+                    let mut shared = if reused { new } else { self.pool.share(origin, new) };
+                    shared.exchange(request, url, progress, answer).await
+                }
+            };
+            match ended {
+                Err(Broken::Unsent(unsent, _)) if reused => request = *unsent,
+                ended => return ended,
             }
         }
-        Ok(())
     }
 }
 
-/// Counts the interim answers to a request.
-#[derive(Default)]
-struct Interim {
-    count: AtomicUsize,
-    too_many: Notify,
-}
-
-impl Interim {
-    fn count(&self) {
-        if self.count.fetch_add(1, Ordering::Relaxed) == INTERIM {
-            self.too_many.notify_one();
-        }
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
 /// What has come back so far.
 #[derive(Default)]
-struct Answer {
-    head: Option<(StatusCode, HeaderMap)>,
+pub(super) struct Answer {
+    pub head: Option<(StatusCode, HeaderMap)>,
+    /// The connection that it comes over, when others use it, too.
+    pub shared: Option<Shared>,
     body: Vec<u8>,
     /// How much of the body is read at most.
     needed: usize,
     /// There was or would have been more.
     cut: bool,
-    /// What it came over.
-    connection: Option<CaptureConnection>,
 }
 
 impl Answer {
-    /// Lets no other request use the connection: over HTTP/2 they would wait for the same end that did not answer.
-    fn give_up_connection(&self) {
-        if let Some(connection) = &self.connection
-            && let Some(connected) = connection.connection_metadata().as_ref()
-        {
-            connected.poison();
-        }
+    /// Keeps what is needed of the next part of the body; false when that was not all of it.
+    pub(super) fn keep(&mut self, chunk: &Bytes) -> bool {
+        let room = self.needed - self.body.len();
+        self.body.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+        self.cut = chunk.len() > room;
+        !self.cut
     }
 
     fn response(self, secrets: &Secrets) -> Option<Response> {

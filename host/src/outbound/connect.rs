@@ -1,70 +1,113 @@
-//! How connections are made and kept: TCP to addresses that the guard has passed, TLS where the URL says so, one pool.
+//! How connections are made: TCP to an address that the guard has passed, TLS where the URL says so, HTTP/2 where the
+//! other end takes it.
 //!
 //! Must not follow a proxy from the environment.
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
+use hyper::{
+    client::conn::{http1, http2},
+    rt,
 };
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::{CryptoProvider, ring},
+    pki_types::ServerName,
 };
 use rustls_platform_verifier::Verifier;
+use tokio_rustls::TlsConnector;
+use url::{Host, Position, Url};
 
-use super::{check::Options, progress::MeasuredConnector, resolve::Guarded};
+use super::{
+    check::Options,
+    connection::{Connection, Own, Shared},
+    failure::Broken,
+    progress::{Phase, Progress},
+    resolve::{Failed, Guarded},
+    stream::Stream,
+    tcp,
+};
 
-/// Shorter than the idle time of the usual load balancers (60 s), so that few requests meet a closing connection.
-const IDLE: Duration = Duration::from_secs(30);
-/// More would be open only after a burst to one host.
-const IDLE_PER_HOST: usize = 16;
 /// A response's header block; over HTTP/1 the size of the buffer that it has to fit in.
 const HEADER_BLOCK: u32 = 64 * 1024;
-/// Headers of a response: no service sends so many, and their block is bounded, too.
-const HEADERS: usize = 1000;
+/// Headers of a response: no service sends so many, and their block is bounded, too. For each answer hyper makes room for
+/// as many (64 bytes each), so that 1000 would cost more than a microsecond.
+const HEADERS: usize = 256;
 /// What one response, and all of a connection, may send ahead over HTTP/2: a little more than is kept of a body.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// The other end is asked for a sign of life after so long without one while it owes an answer, and given as long.
 /// Requests over HTTP/2 share a connection: a dead one would take all of them with it.
 const ALIVE: Duration = Duration::from_secs(10);
-/// How often TCP asks on a quiet connection, and how long what was sent may stay unacknowledged.
-const TCP_ALIVE: Duration = Duration::from_secs(15);
-const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
-/// The pool; cheap to clone.
-pub(super) type Pool = Client<MeasuredConnector<HttpsConnector<HttpConnector<Guarded>>>, Full<Bytes>>;
+/// Makes connections, all of them in the same way.
+pub(super) struct Connector {
+    resolver: Guarded,
+    tls: TlsConnector,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
 
-/// Makes a pool without connections.
-pub(super) fn pool(options: Arc<Options>, tls: ClientConfig) -> Pool {
-    let mut tcp = HttpConnector::new_with_resolver(Guarded::new(options));
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(TCP_ALIVE));
-    tcp.set_keepalive_interval(Some(TCP_ALIVE));
-    tcp.set_keepalive_retries(Some(3));
-    #[cfg(target_os = "linux")]
-    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-    let tls =
-        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().wrap_connector(tcp);
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(IDLE_PER_HOST)
-        .http1_max_buf_size(HEADER_BLOCK as usize)
-        .http1_max_headers(HEADERS)
-        .http2_max_header_list_size(HEADER_BLOCK)
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keep_alive_interval(ALIVE)
-        .http2_keep_alive_timeout(ALIVE)
-        .build(MeasuredConnector::new(tls))
+impl Connector {
+    pub(super) fn new(options: Arc<Options>, mut tls: ClientConfig) -> Self {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut http1 = http1::Builder::new();
+        http1.max_buf_size(HEADER_BLOCK as usize).max_headers(HEADERS);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_header_list_size(HEADER_BLOCK)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(ALIVE)
+            .keep_alive_timeout(ALIVE);
+        Self { resolver: Guarded::new(options), tls: TlsConnector::from(Arc::new(tls)), http1, http2 }
+    }
+
+    /// Connects to where the URL leads.
+    pub(super) async fn connect(&self, url: &Url, progress: &mut Progress) -> Result<Connection, Broken> {
+        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else { return Err(Broken::Url) };
+        let origin = &url[..Position::BeforePath];
+        let began = progress.elapsed_us();
+        // What no certificate can be for need not be looked up.
+        let name = (url.scheme() == "https").then(|| server_name(&host)).transpose().map_err(Broken::Connect)?;
+        progress.phase = Phase::Resolve;
+        let addresses = self.resolver.addresses(host, port).await.map_err(Broken::Connect)?;
+        progress.phase = Phase::Connect;
+        let tcp = tcp::connect(addresses).await.map_err(|error| Broken::Connect(error.into()))?;
+        let Some(name) = name else {
+            progress.connected(began);
+            return self.http1(origin, Stream::new(TokioIo::new(tcp))).await;
+        };
+        let tls = self.tls.connect(name, tcp).await.map_err(|error| Broken::Connect(error.into()))?;
+        let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = Stream::new(TokioIo::new(tls));
+        progress.connected(began);
+        if !http2 {
+            return self.http1(origin, stream).await;
+        }
+        let (sender, driver) = self.http2.handshake(stream).await.map_err(Broken::Request)?;
+        // How it ended is told to all exchanges that it had.
+        tokio::spawn(async move { drop(driver.await) });
+        Ok(Connection::Shared(Shared::new(sender)))
+    }
+
+    async fn http1<S>(&self, origin: &str, stream: S) -> Result<Connection, Broken>
+    where
+        S: rt::Read + rt::Write + Unpin + Send + 'static,
+    {
+        let (sender, driver) = self.http1.handshake(stream).await.map_err(Broken::Request)?;
+        Ok(Connection::Own(Own::new(origin.into(), sender, Box::pin(driver))))
+    }
+}
+
+fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, Failed> {
+    Ok(match host {
+        Host::Domain(name) => ServerName::try_from((*name).to_owned())?,
+        Host::Ipv4(ip) => ServerName::from(std::net::IpAddr::V4(*ip)),
+        Host::Ipv6(ip) => ServerName::from(std::net::IpAddr::V6(*ip)),
+    })
 }
 
 /// TLS 1.2 and 1.3 by ring, against the machine's own roots. Without any it warns, and https will fail.

@@ -4,11 +4,16 @@
 
 use std::{error::Error, io, time::Duration};
 
-use hyper_util::client::legacy;
+use http::Request;
 use rustls::{CertificateError, pki_types::InvalidDnsNameError};
 use url::Url;
 
-use super::{check::Refused, progress::Phase, resolve::Unresolved};
+use super::{
+    check::Refused,
+    connection,
+    progress::Phase,
+    resolve::{Failed, Unresolved},
+};
 use crate::model::TransportError;
 
 /// Whom an exchange was with: never more of the URL than this.
@@ -29,8 +34,12 @@ impl Peer {
 pub(super) enum Broken {
     /// The URL is none that HTTP can carry.
     Url,
+    /// There is no connection.
+    Connect(Failed),
+    /// The connection ended before anything of the request was written to it.
+    Unsent(Box<Request<connection::Body>>, hyper::Error),
     /// Before the answer.
-    Request(legacy::Error),
+    Request(hyper::Error),
     /// In its body.
     Body(hyper::Error),
     /// Interim answers (1xx) without end.
@@ -55,12 +64,14 @@ pub(super) fn failure(broken: &Broken, peer: &Peer) -> Failure {
         Broken::Interim => protocol(format!("{name} sent interim answers (1xx) without end")),
         Broken::Switched => protocol(format!("{name} switched to another protocol (101) without being asked to")),
         Broken::Body(error) => wire(broken_words(&chain(error), name, "in the middle of the response")),
-        Broken::Request(error) => {
-            let chain = chain(error);
+        Broken::Request(error) | Broken::Unsent(_, error) => {
+            wire(broken_words(&chain(error), name, "before it answered"))
+        }
+        Broken::Connect(error) => {
+            let chain = chain(&**error);
             match chain.iter().find_map(|error| error.downcast_ref::<Refused>()) {
                 Some(refused) => Failure::Blocked(refused.clone()),
-                None if error.is_connect() => wire(connect_words(&chain, peer)),
-                None => wire(broken_words(&chain, name, "before it answered")),
+                None => wire(connect_words(&chain, peer)),
             }
         }
     }

@@ -14,8 +14,10 @@
 mod check;
 mod client;
 mod connect;
+mod connection;
 mod failure;
 mod guard;
+mod pool;
 mod prepare;
 mod progress;
 mod redact;
@@ -23,6 +25,7 @@ mod resolve;
 mod secrets;
 mod sign;
 mod stream;
+mod tcp;
 
 pub use check::{Options, Refused};
 pub use client::{BuildError, Client, Sent};

@@ -1,28 +1,21 @@
-//! Names to addresses, with the guard between: the client connects only to addresses that came out of here, so the
+//! Hosts to addresses, with the guard between: the client connects only to addresses that came out of here, so the
 //! address that was checked is the address that is connected to.
-//!
-//! The client does not ask for literal addresses: those are checked in [`super::check`].
 
 use std::{
     collections::HashMap,
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
 };
 
 use futures_util::{FutureExt, future::Shared};
-use hyper_util::client::legacy::connect::dns::Name;
-use tower_service::Service;
+use url::Host;
 
-use super::{
-    check::{Options, Refused},
-    progress,
-};
+use super::check::{Options, Refused};
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Failed = Box<dyn std::error::Error + Send + Sync>;
 type Found = Result<Vec<SocketAddr>, Unresolved>;
 type Lookup = Pin<Box<dyn Future<Output = Found> + Send>>;
 
@@ -48,32 +41,27 @@ impl Guarded {
     pub(super) fn new(options: Arc<Options>) -> Self {
         Self { options, lookups: Lookups::new(system) }
     }
-}
 
-impl Service<Name> for Guarded {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = Failed;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failed>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failed>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let options = Arc::clone(&self.options);
-        let lookup = self.lookups.find(name.as_str());
-        let resolved = progress::resolving();
-        Box::pin(async move {
-            let found = lookup.await;
-            resolved();
-            Ok(passed(&options, name.as_str(), found?)?.into_iter())
-        })
+    /// Where the host may be connected to. A literal address was checked before any secret was put in; here none gets past.
+    pub(super) async fn addresses(&self, host: Host<&str>, port: u16) -> Result<Vec<SocketAddr>, Failed> {
+        let found = match host {
+            Host::Ipv4(ip) => vec![SocketAddr::new(IpAddr::V4(ip), port)],
+            Host::Ipv6(ip) => vec![SocketAddr::new(IpAddr::V6(ip), port)],
+            Host::Domain(name) => {
+                let mut found = self.lookups.find(name).await?;
+                for address in &mut found {
+                    address.set_port(port);
+                }
+                found
+            }
+        };
+        passed(&self.options, &host.to_string(), found)
     }
 }
 
 fn system(name: String) -> Lookup {
     Box::pin(async move {
-        // The port is the client's to set.
+        // The port is the caller's to set.
         let found = tokio::net::lookup_host((name, 0)).await?;
         Ok(found.collect())
     })

@@ -15,7 +15,6 @@ use std::{
 };
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 
 /// Reads in a row; each is of at most the 64 KiB that the client's buffer holds.
 const TURN: u8 = 4;
@@ -83,12 +82,6 @@ impl<S: Write + Unpin> Write for Stream<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
-impl<S: Connection> Connection for Stream<S> {
-    fn connected(&self) -> Connected {
-        self.inner.connected()
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Options {
     listen: SocketAddr,
 }
 
-/// What has come since it was last asked for.
+/// What has come since it was last begun anew.
 struct Seen {
     received: u64,
     last: u64,
@@ -58,8 +58,12 @@ pub fn run(options: &Options) -> Result<()> {
 async fn serve(stream: TcpStream, seen: &RefCell<Seen>) -> Result<()> {
     let mut connection = Connection::new(stream)?;
     while let Some(message) = connection.read().await? {
-        if message.start.starts_with(b"GET ") {
-            let told = tell(seen)?;
+        let is_new = message.start.starts_with(b"DELETE ");
+        if is_new || message.start.starts_with(b"GET ") {
+            let told = tell(&seen.borrow())?;
+            if is_new {
+                seen.borrow_mut().begin_anew();
+            }
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{told}", told.len());
             connection.stream.write_all(head.as_bytes()).await?;
             continue;
@@ -69,7 +73,7 @@ async fn serve(stream: TcpStream, seen: &RefCell<Seen>) -> Result<()> {
             let mut seen = seen.borrow_mut();
             seen.received += 1;
             seen.last = now;
-            if let Some(at) = memchr::memmem::find(message.body, MARK) {
+            if let Some(at) = memchr::memmem::find(message.body, MARK.as_bytes()) {
                 let sent = wire::number(message.body.get(at + MARK.len()..).unwrap_or_default());
                 seen.under_way.saturating_record(now.saturating_sub(sent.unwrap_or(now)));
             }
@@ -79,10 +83,14 @@ async fn serve(stream: TcpStream, seen: &RefCell<Seen>) -> Result<()> {
     Ok(())
 }
 
-fn tell(seen: &RefCell<Seen>) -> Result<String> {
-    let mut seen = seen.borrow_mut();
+fn tell(seen: &Seen) -> Result<String> {
     let told = Told { received: seen.received, last_ns: seen.last, under_way: wire::times(&seen.under_way) };
-    seen.received = 0;
-    seen.under_way.reset();
     Ok(serde_json::to_string(&told)?)
+}
+
+impl Seen {
+    fn begin_anew(&mut self) {
+        (self.received, self.last) = (0, 0);
+        self.under_way.reset();
+    }
 }

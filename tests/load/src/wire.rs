@@ -4,18 +4,39 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
+use rustix::time::ClockId;
 use serde::Serialize;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
-/// What stands before the 20 digits of the time at which an event was posted.
-pub const MARK: &[u8] = b"sentat";
+/// What stands before the digits of the time at which an event was posted.
+pub const MARK: &str = "sentat";
 /// Digits of a number in an event.
 pub const DIGITS: usize = 20;
 
 /// Nanoseconds of the clock that all processes of a machine share.
 pub fn now() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or_default() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or_default()
+    clock(ClockId::Monotonic)
+}
+
+/// Nanoseconds that this process has used of the processors.
+pub fn used() -> u64 {
+    clock(ClockId::ProcessCPUTime)
+}
+
+fn clock(clock: ClockId) -> u64 {
+    let time = rustix::time::clock_gettime(clock);
+    u64::try_from(time.tv_sec).unwrap_or_default() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
+}
+
+/// A duration in nanoseconds.
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What is measured here is real time.
+#[allow(clippy::disallowed_methods)]
+pub async fn pause(duration: Duration) {
+    tokio::time::sleep(duration).await;
 }
 
 /// A connection, with what was read and not yet looked at.
@@ -68,42 +89,34 @@ fn length(head: &[u8]) -> Result<usize> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let start = memchr::memchr(b'\n', head).map_or(0, |end| end + 1);
     let rest = head.get(start..).unwrap_or_default();
-    let (_, headers) = httparse::parse_headers(rest, &mut headers)?.unwrap_or_default_headers();
+    let httparse::Status::Complete((_, headers)) = httparse::parse_headers(rest, &mut headers)? else {
+        bail!("not all of a head")
+    };
     let length = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
     let Some(length) = length else { return Ok(0) };
     std::str::from_utf8(length.value)?.parse().context("no content-length")
 }
 
-trait Parsed<'a, 'b> {
-    fn unwrap_or_default_headers(self) -> (usize, &'b [httparse::Header<'a>]);
-}
-
-impl<'a, 'b> Parsed<'a, 'b> for httparse::Status<(usize, &'b [httparse::Header<'a>])> {
-    fn unwrap_or_default_headers(self) -> (usize, &'b [httparse::Header<'a>]) {
-        match self {
-            httparse::Status::Complete(parsed) => parsed,
-            httparse::Status::Partial => (0, &[]),
-        }
-    }
-}
-
-/// Times, as they are told.
+/// Times as they are told, in microseconds.
 #[derive(Serialize)]
 pub struct Times {
-    p50_us: f64,
-    p99_us: f64,
-    max_us: f64,
+    #[serde(rename = "p50_us")]
+    p50: f64,
+    #[serde(rename = "p99_us")]
+    p99: f64,
+    #[serde(rename = "max_us")]
+    max: f64,
 }
 
 /// Up to a minute, with three digits.
 pub fn histogram() -> Result<Histogram<u64>> {
-    Ok(Histogram::new_with_bounds(100, u64::try_from(Duration::from_mins(1).as_nanos())?, 3)?)
+    Ok(Histogram::new_with_bounds(100, nanos(Duration::from_mins(1)), 3)?)
 }
 
 #[allow(clippy::cast_precision_loss)]
 pub fn times(histogram: &Histogram<u64>) -> Times {
     let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
-    Times { p50_us: at(0.5), p99_us: at(0.99), max_us: histogram.max() as f64 / 1000.0 }
+    Times { p50: at(0.5), p99: at(0.99), max: histogram.max() as f64 / 1000.0 }
 }
 
 /// The number that stands at the beginning of a text.

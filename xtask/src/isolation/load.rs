@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::now;
-use super::wire::{self, Connection};
+use crate::measure::now;
+use crate::measure::wire::{self, Connection};
 
 /// Posts go out on so many connections in turns: one that is answered late does not hold up the next.
 const POSTERS: u32 = 4;

@@ -16,7 +16,6 @@
 mod host;
 mod load;
 mod report;
-mod wire;
 
 #[path = "../../../tests/harness/hostile.rs"]
 #[allow(dead_code)]
@@ -25,15 +24,16 @@ mod hostile;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use host::Host;
 use hostile::Hostile;
 use load::{Feed, Good};
-use report::Phase;
+use report::{Phase, Used};
 
+use crate::measure::host::{Host, build};
+use crate::measure::{Scratch, now};
 use crate::process::run as run_command;
 
 /// How much later than on a quiet host, and what is added to that because nobody would notice.
@@ -76,12 +76,13 @@ pub const USUAL: Options = Options { pairs: 5, seconds: 6, rate: 200, load: 2, s
 
 /// Measures, prints the figures, and fails when the rise is too large.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
-    let program = host::build(root)?;
+    let program = build(root)?;
     // What a build has left to be written would be waited for in the first phases.
     run_command(&mut Command::new("sync"))?;
     let good = Good::start()?;
     let hostile = receivers(&options.only)?;
-    let host = Host::start(&program, &config(root, &good, &hostile)?)?;
+    let folder = Scratch::new("isolation")?;
+    let host = Host::start(Command::new(program), folder.path(), &config(root, &good, &hostile)?)?;
     println!(
         "{} good events a second; {} hostile channels, {} events a second each; {} x 2 phases of {} s",
         options.rate,
@@ -99,7 +100,7 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         phases.extend(pairs(&host, &feed, options)?);
     }
     feed.stop()?;
-    host.stop()?;
+    drop(host);
     println!("{}", judge(&phases)?);
     Ok(())
 }
@@ -165,11 +166,11 @@ fn phase(host: &Host, feed: &Feed, options: &Options, is_hostile: bool) -> Resul
     let is_fed = is_hostile || friendly;
     feed.others(if is_fed { options.load } else { 0 }, friendly);
     std::thread::sleep(if is_fed { SETTLE } else { REST });
-    let (begin, used, attempts) = (now(), host.used(), host.attempts()?);
+    let (begin, used, attempts) = (now(), Used::now(host.id()), host::attempts(host)?);
     std::thread::sleep(Duration::from_secs(options.seconds));
-    let (end, used, attempts) = (now(), host.used().since(used), host.attempts()? - attempts);
+    let (end, used, attempts) = (now(), Used::now(host.id()).since(used), host::attempts(host)? - attempts);
     feed.others(0, false);
-    host.wait_until_idle()?;
+    host::wait_until_idle(host)?;
     let (answered, arrived) = feed.times(begin, end)?;
     Ok(Phase { is_hostile, answered, arrived, used, attempts, length: end - begin })
 }
@@ -184,10 +185,4 @@ fn judge(phases: &[Phase]) -> Result<String> {
         bail!("hostile receivers slow down other channels: {figures}");
     }
     Ok(figures)
-}
-
-/// What is measured here is real time.
-#[allow(clippy::disallowed_methods)]
-fn now() -> Instant {
-    Instant::now()
 }

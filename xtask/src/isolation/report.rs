@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::measure::process;
+
 /// What was measured in a phase.
 pub struct Phase {
     /// With hostile channels at work.
@@ -76,18 +78,13 @@ pub struct Used {
 impl Used {
     /// Until now, since the machine was started.
     pub fn now(host: u32) -> Self {
-        let ticks = |path: String| {
-            let stat = std::fs::read_to_string(path).unwrap_or_default();
-            // After the name in brackets; user and system time.
-            let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-            fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
-        };
+        let ticks = |process: &str| u64::try_from(process::used(process).as_millis() / 10).unwrap_or(0);
         let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
         let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
         let fields: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
         let all: u64 = fields.iter().take(8).sum();
         let idle: u64 = fields.iter().skip(3).take(2).sum();
-        Self { host: ticks(format!("/proc/{host}/stat")), this: ticks("/proc/self/stat".to_owned()), busy: all - idle }
+        Self { host: ticks(&host.to_string()), this: ticks("self"), busy: all - idle }
     }
 
     /// What was used since.
