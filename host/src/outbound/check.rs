@@ -1,6 +1,7 @@
 //! Where a request may go, decided before any secret is put into it, and how a refusal is said.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
@@ -67,7 +68,7 @@ impl Options {
                 "take them out of the URL; an adapter that signs in has settings for them".to_owned(),
             ));
         }
-        let name = normal(&host.to_string());
+        let name = named(&host);
         check_host(&name, declared, pointed)?;
         if url.scheme() == "http" && !self.allow_http.iter().any(|allowed| matches(allowed, &name)) {
             return Err(Refused::blocked(
@@ -75,7 +76,7 @@ impl Options {
                 format!("plain http to {name} is not allowed; everything goes by https"),
                 format!(
                     "use an https URL, or allow it in the config: {}",
-                    line("allow_http", self.allow_http.iter().cloned(), name)
+                    line("allow_http", self.allow_http.iter().cloned(), name.into_owned())
                 ),
             ));
         }
@@ -105,6 +106,15 @@ impl Options {
                 line("allow_addresses", present, guard::range_for(ip).to_string())
             ),
         ))
+    }
+}
+
+/// The host of a URL, which is in lower case already, as [`normal`] has it.
+fn named<'u>(host: &Host<&'u str>) -> Cow<'u, str> {
+    match host {
+        Host::Domain(name) => Cow::Borrowed(name.trim_end_matches('.')),
+        Host::Ipv4(ip) => Cow::Owned(ip.to_string()),
+        Host::Ipv6(ip) => Cow::Owned(ip.to_string()),
     }
 }
 
@@ -169,7 +179,8 @@ fn matches(pattern: &str, host: &str) -> bool {
             .strip_suffix(&normal(parent))
             .and_then(|rest| rest.strip_suffix('.'))
             .is_some_and(|rest| !rest.is_empty()),
-        None => normal(pattern) == host,
+        // Most are written as they are compared.
+        None => pattern == host || normal(pattern) == host,
     }
 }
 

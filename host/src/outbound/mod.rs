@@ -24,6 +24,7 @@ mod redact;
 mod resolve;
 mod secrets;
 mod sign;
+mod skip;
 mod stream;
 mod tcp;
 

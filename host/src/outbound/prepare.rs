@@ -32,6 +32,8 @@ const FRAMING: [&str; 11] = [
     "herald-delivery-id",
 ];
 
+static DELIVERY_ID: HeaderName = HeaderName::from_static("herald-delivery-id");
+
 /// No service needs more.
 const MOST_HEADERS: usize = 128;
 
@@ -107,7 +109,7 @@ fn unredacted(request: &Request, sealed: &Sealed, to: &Destination<'_>) -> Resul
     }
     let delivery =
         HeaderValue::from_str(to.delivery_id).map_err(|_| Refused::adapter("the delivery id is no header value"))?;
-    put(&mut headers, HeaderName::from_static("herald-delivery-id"), delivery)?;
+    put(&mut headers, DELIVERY_ID.clone(), delivery)?;
     for (name, value) in [(header::USER_AGENT, concat!("Herald/", env!("CARGO_PKG_VERSION"))), (header::ACCEPT, "*/*")]
     {
         if !headers.contains_key(&name) {
@@ -134,10 +136,11 @@ fn destination(text: &str, sealed: &Sealed) -> Result<Url, Refused> {
     let parsed = match sealed.leading(text) {
         Some((value, rest)) => {
             let value = value.trim();
-            if !Url::parse(value).is_ok_and(|url| is_http(&url)) {
+            let alone = Url::parse(value);
+            if !alone.as_ref().is_ok_and(is_http) {
                 return Err(Refused::settings("the secret that the URL begins with is not an absolute https URL"));
             }
-            Url::parse(&format!("{value}{rest}"))
+            if rest.is_empty() { alone } else { Url::parse(&format!("{value}{rest}")) }
         }
         None => Url::parse(text),
     };
@@ -199,7 +202,8 @@ fn headers(given: &[Header], sealed: &Sealed) -> Result<HeaderMap, Refused> {
     if given.len() > MOST_HEADERS {
         return Err(too_many());
     }
-    let mut headers = HeaderMap::new();
+    // The host's own come to them.
+    let mut headers = HeaderMap::with_capacity(given.len() + 8);
     for (name, value) in given {
         let name = header_name(name)?;
         let mut sent = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {

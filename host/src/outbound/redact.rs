@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind, StartKind};
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE},
@@ -15,7 +15,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde_json::Value;
 use url::{Position, Url, form_urlencoded};
 
-use super::secrets::Secrets;
+use super::{secrets::Secrets, skip::Skip};
 use crate::model::Header;
 
 /// What stands in the place of a secret.
@@ -53,10 +53,11 @@ const CREDENTIALS: [&str; 8] = [
 
 /// Finds secrets in a text.
 pub(super) struct Redactor {
-    /// None when there is nothing to look for.
-    search: Option<AhoCorasick>,
+    /// None when there is nothing to look for: where something may begin, and what it is.
+    search: Option<(Skip, AhoCorasick)>,
     /// What is looked for, and what stands in its place; by the search's pattern ids.
     patterns: Vec<(String, Mask)>,
+    longest: usize,
 }
 
 /// What is shown in the place of a pattern.
@@ -80,18 +81,21 @@ impl Redactor {
             }
         }
         let search = (!patterns.is_empty()).then(|| {
-            AhoCorasick::builder()
+            let search = AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
+                .start_kind(StartKind::Anchored)
                 .ascii_case_insensitive(true)
-                .build(patterns.keys())
+                .build(patterns.keys())?;
+            Ok((Skip::new(patterns.keys().map(String::as_str)), search))
         });
-        let search = search.transpose().map_err(|error| error.to_string())?;
-        Ok(Self { search, patterns: patterns.into_iter().collect() })
+        let search = search.transpose().map_err(|error: aho_corasick::BuildError| error.to_string())?;
+        let longest = patterns.keys().map(String::len).max().unwrap_or(0);
+        Ok(Self { search, patterns: patterns.into_iter().collect(), longest })
     }
 
     /// The length of the longest text that is looked for.
     pub(super) fn longest(&self) -> usize {
-        self.patterns.iter().map(|(pattern, _)| pattern.len()).max().unwrap_or(0)
+        self.longest
     }
 
     /// Takes the beginning of a secret off the end of a text that was cut there.
@@ -107,14 +111,15 @@ impl Redactor {
     }
 
     pub(super) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let Some(search) = &self.search else { return Cow::Borrowed(text) };
+        let Some((skip, search)) = &self.search else { return Cow::Borrowed(text) };
         let mut shown = String::new();
         let (mut done, mut from) = (0, 0);
-        while let Some(found) = search.find(Input::new(text).span(from..text.len())) {
+        while let Some(place) = skip.next(text.as_bytes(), from) {
+            from = place + 1;
+            let here = Input::new(text).span(place..text.len()).anchored(Anchored::Yes);
+            let Some(found) = search.find(here) else { continue };
             let mask = self.patterns.get(found.pattern().as_usize()).map(|(_, mask)| mask);
             if mask.is_some_and(|mask| mask.alone) && !stands_alone(text, found.start(), found.end()) {
-                // Patterns begin at character boundaries, so the next one can't begin inside this character.
-                from = found.start() + 1;
                 continue;
             }
             shown.push_str(text.get(done..found.start()).unwrap_or_default());

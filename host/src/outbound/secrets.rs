@@ -1,8 +1,14 @@
 //! A channel's secrets: kept out of the sandbox by handles, put back in by [`mod@super::prepare`], taken out of logs by
 //! [`super::redact`].
 
-use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
+use memchr::memmem::Finder;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
@@ -14,6 +20,8 @@ const PREFIX: &str = "heraldsecret";
 /// 128 bits in base 32.
 const RANDOM: usize = 26;
 const HANDLE: usize = PREFIX.len() + RANDOM;
+
+static BEGINNING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PREFIX));
 
 /// The settings of one channel with its secrets set apart. Made when the config or the adapter changes; cheap to clone.
 #[derive(Clone)]
@@ -184,10 +192,15 @@ impl Sealed {
         if self.handles.is_empty() {
             return None;
         }
-        let candidates = text.get(from..)?.windows(HANDLE).enumerate();
-        candidates
-            .filter(|(_, window)| window.starts_with(PREFIX.as_bytes()))
-            .find_map(|(at, window)| Some((from + at, self.value(window)?)))
+        let mut from = from;
+        loop {
+            let at = from + BEGINNING.find(text.get(from..)?)?;
+            let handle = text.get(at..at + HANDLE)?;
+            if let Some(value) = self.value(handle) {
+                return Some((at, value));
+            }
+            from = at + 1;
+        }
     }
 
     fn value(&self, handle: &[u8]) -> Option<&str> {
@@ -204,12 +217,13 @@ impl fmt::Debug for Sealed {
 
 fn handle(random: u128) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let digits = (0..RANDOM).map(|place| {
-        let digit = (random >> (5 * place)) & 31;
-        let letter = usize::try_from(digit).ok().and_then(|digit| ALPHABET.get(digit));
-        letter.map_or('a', |&letter| char::from(letter))
-    });
-    PREFIX.chars().chain(digits).collect()
+    let mut handle = String::with_capacity(HANDLE);
+    handle.push_str(PREFIX);
+    for place in 0..RANDOM {
+        let [digit, ..] = (random >> (5 * place)).to_le_bytes();
+        handle.push(ALPHABET.get(usize::from(digit & 31)).map_or('a', |&letter| char::from(letter)));
+    }
+    handle
 }
 
 /// Writes JSON text, cutting it at each secret.
