@@ -178,11 +178,13 @@ impl Report {
             row.extend(waits(pass));
             row.push(format!("{:.0} MiB", pass.peak_mib));
             row.extend([pass.generator_us, pass.sink_us].map(figure));
+            row.push(format!("{:.0}", pass.connections));
+            row.push(format!("{:.0} %", pass.others));
             row
         };
         let mut head = vec!["", "accepted/s", "delivered/s", "ratio", "CPU"];
         head.extend(WAITS);
-        head.extend(["RSS", "generator", "sink"]);
+        head.extend(["RSS", "generator", "sink", "connections", "others"]);
         table(&head, &self.contestants.iter().map(row).collect::<Vec<_>>())
     }
 
