@@ -5,6 +5,7 @@
 //! - [`adapters`]: `cargo xtask adapters`.
 //! - [`suite`]: `cargo xtask test`.
 //! - [`tools`]: what is installed, and how.
+//! - [`instructions`]: `cargo xtask instructions`.
 //! - [`isolation`]: `cargo xtask isolation`.
 //! - [`load`]: `cargo xtask load`.
 //! - [`measure`]: what the measurements share.
@@ -12,6 +13,7 @@
 
 pub mod adapters;
 pub mod compiler;
+pub mod instructions;
 pub mod isolation;
 pub mod load;
 pub mod measure;

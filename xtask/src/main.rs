@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use xtask::{adapters, isolation, load, suite, tools};
+use xtask::{adapters, instructions, isolation, load, suite, tools};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of Herald")]
@@ -35,6 +35,8 @@ enum Command {
     Isolation(isolation::Options),
     /// Measure how fast Herald is, beside a bare forwarder, nginx and Alertmanager
     Load(load::Options),
+    /// Count the instructions of the pure stages, beside the committed figures
+    Instructions(instructions::Options),
     /// Install what the other commands need
     Setup,
 }
@@ -56,6 +58,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Adapters { no_build: true, .. } => adapters::check_digests(&root),
         Command::Adapters { .. } => adapters::check(&root),
         Command::Isolation(options) => isolation::run(&root, options),
+        Command::Instructions(options) => instructions::run(&root, *options),
         Command::Load(options) => load::run(&root, options),
         Command::Test { online } => suite::run(&root, *online),
         Command::Setup => tools::setup(&root),

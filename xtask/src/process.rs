@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -43,6 +44,19 @@ pub fn run_seeing(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()
 pub fn output(command: &mut Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Cargo as a person would run it: some build scripts run again when they see what our own cargo has set for us.
+pub fn cargo(folder: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|start| name.starts_with(start)) {
+            command.env_remove(name.as_ref());
+        }
+    }
+    command.current_dir(folder);
+    command
 }
 
 /// A command that knows nothing of the cargo that runs us: its variables would mislead another cargo or compiler.

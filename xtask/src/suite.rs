@@ -8,13 +8,14 @@ use anyhow::{Context, Result};
 
 use crate::adapters;
 use crate::compiler::target_dir;
+use crate::instructions;
 use crate::isolation;
-use crate::process::{run as run_command, run_seeing};
+use crate::process::{cargo, run as run_command, run_seeing};
 use crate::tools::Tools;
 
 type Step = fn(&mut Suite) -> Result<()>;
 
-const STEPS: [(&str, Step); 8] = [
+const STEPS: [(&str, Step); 9] = [
     ("formatting", formatting),
     ("lints", lints),
     ("dependencies", dependencies),
@@ -22,6 +23,7 @@ const STEPS: [(&str, Step); 8] = [
     ("tests of the adapters, native", adapter_tests),
     ("prebuilt adapters", prebuilt),
     ("the demo", demo),
+    ("instructions", instructions),
     ("isolation", isolated),
 ];
 
@@ -55,9 +57,7 @@ impl Suite<'_> {
     }
 
     fn cargo(&self) -> Command {
-        let mut command = Command::new("cargo");
-        command.current_dir(self.root);
-        command
+        cargo(self.root)
     }
 
     /// Cargo in the adapters' workspace.
@@ -128,6 +128,10 @@ fn prebuilt(suite: &mut Suite) -> Result<()> {
 
 fn demo(suite: &mut Suite) -> Result<()> {
     run_command(suite.cargo().args(["run", "--release", "--locked", "--", "demo", "--once"]))
+}
+
+fn instructions(suite: &mut Suite) -> Result<()> {
+    instructions::run_with(suite.root, instructions::COMPARE, &mut suite.tools)
 }
 
 /// Measured, so after everything else, with the build that the demo has made.

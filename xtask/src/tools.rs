@@ -24,6 +24,7 @@ pub fn setup(root: &Path) -> Result<()> {
     let mut tools = Tools::default();
     tools.rust_components(root)?;
     let deny = tools.cargo_deny(root)?;
+    tools.valgrind()?;
     let compiler = Compiler::find(root, &mut tools)?;
     println!("cargo-deny: {}\nguest compiler: {}\n{}", deny.display(), compiler.version, tools.summary());
     Ok(())
@@ -69,6 +70,14 @@ impl Tools {
             }
         }
         Ok(())
+    }
+
+    /// Counts instructions.
+    pub fn valgrind(&mut self) -> Result<()> {
+        if output(Command::new("valgrind").arg("--version")).is_some() {
+            return Ok(());
+        }
+        self.apt(&["valgrind"], "it counts the instructions of the pure stages", "Install valgrind by other means")
     }
 
     /// The program that judges dependencies: what is on the path, or our own in target/tools.

@@ -21,6 +21,7 @@ pub struct Options {
 
 /// What has come since it was last begun anew.
 struct Seen {
+    connections: u64,
     received: u64,
     last: u64,
     under_way: Histogram<u64>,
@@ -28,6 +29,8 @@ struct Seen {
 
 #[derive(Serialize)]
 struct Told {
+    /// Opened.
+    connections: u64,
     received: u64,
     /// Of the clock that all processes share.
     last_ns: u64,
@@ -42,10 +45,11 @@ pub fn run(options: &Options) -> Result<()> {
     local.block_on(&runtime, async {
         let listener = TcpListener::bind(options.listen).await?;
         println!("{}", listener.local_addr()?);
-        let seen = Rc::new(RefCell::new(Seen { received: 0, last: 0, under_way: wire::histogram()? }));
+        let seen = Rc::new(RefCell::new(Seen { connections: 0, received: 0, last: 0, under_way: wire::histogram()? }));
         loop {
             let (stream, _) = listener.accept().await?;
             let seen = seen.clone();
+            seen.borrow_mut().connections += 1;
             tokio::task::spawn_local(async move {
                 if let Err(error) = serve(stream, &seen).await {
                     eprintln!("sink: {error:#}");
@@ -84,13 +88,18 @@ async fn serve(stream: TcpStream, seen: &RefCell<Seen>) -> Result<()> {
 }
 
 fn tell(seen: &Seen) -> Result<String> {
-    let told = Told { received: seen.received, last_ns: seen.last, under_way: wire::times(&seen.under_way) };
+    let told = Told {
+        connections: seen.connections,
+        received: seen.received,
+        last_ns: seen.last,
+        under_way: wire::times(&seen.under_way),
+    };
     Ok(serde_json::to_string(&told)?)
 }
 
 impl Seen {
     fn begin_anew(&mut self) {
-        (self.received, self.last) = (0, 0);
+        (self.connections, self.received, self.last) = (0, 0, 0);
         self.under_way.reset();
     }
 }

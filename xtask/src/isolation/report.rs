@@ -78,13 +78,9 @@ pub struct Used {
 impl Used {
     /// Until now, since the machine was started.
     pub fn now(host: u32) -> Self {
-        let ticks = |process: &str| u64::try_from(process::used(process).as_millis() / 10).unwrap_or(0);
-        let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-        let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
-        let fields: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
-        let all: u64 = fields.iter().take(8).sum();
-        let idle: u64 = fields.iter().skip(3).take(2).sum();
-        Self { host: ticks(&host.to_string()), this: ticks("self"), busy: all - idle }
+        let ticks = |used: Duration| u64::try_from(used.as_millis() / 10).unwrap_or(0);
+        let used = |process: &str| ticks(process::used(process));
+        Self { host: used(&host.to_string()), this: used("self"), busy: ticks(process::used_by_all()) }
     }
 
     /// What was used since.

@@ -63,8 +63,8 @@ impl Contestant {
     pub fn name(self) -> &'static str {
         match self {
             Self::Forward => "forwarder",
-            Self::Herald("slack") => "herald slack",
-            Self::Herald(_) => "herald webhook",
+            Self::Herald("slack") => "herald-slack",
+            Self::Herald(_) => "herald-webhook",
             Self::Nginx => "nginx",
             Self::Alertmanager => "alertmanager",
         }
@@ -125,12 +125,18 @@ pub fn host(root: &Path, herald: &Path, rig: &Rig, folder: &Path, channels: &str
     let cache = folder.parent().unwrap_or(folder).join("cache");
     let config = format!(
         "[outbound]\nallow_http = [\"127.0.0.1\"]\nallow_addresses = [\"127.0.0.0/8\"]\n\
-         [adapters]\ncache = \"{}\"\n{channels}",
+         [store]\npath = \"{}\"\n[adapters]\ncache = \"{}\"\n{channels}",
+        store(folder).display(),
         cache.display()
     );
     let host = Host::start(rig.cores.command(herald), folder, &config)?;
     let (address, ready_after) = (host.address, host.ready_after);
     Ok((Running { address, path: "/v1/events", event: event(root), program: host.into_program() }, ready_after))
+}
+
+/// Where its store is: not beside the config, whose folder it watches.
+pub fn store(folder: &Path) -> PathBuf {
+    folder.join("store/herald.db")
 }
 
 /// A channel that takes events of these types, or all.

@@ -35,10 +35,14 @@ pub struct Pass {
     pub peak_mib: f64,
     /// Memory after it, in MiB.
     pub resident_mib: f64,
-    /// The generator's and the sink's.
+    /// The generator's.
     pub generator_us: f64,
     /// The sink's.
     pub sink_us: f64,
+    /// Connections that the sink was opened.
+    pub connections: f64,
+    /// What other programs took meanwhile, in percent of a core.
+    pub others: f64,
     /// The contestant's threads, by their names.
     pub threads_us: BTreeMap<String, f64>,
 }
@@ -64,6 +68,8 @@ impl Pass {
             resident_mib: of(|pass| pass.resident_mib),
             generator_us: of(|pass| pass.generator_us),
             sink_us: of(|pass| pass.sink_us),
+            connections: of(|pass| pass.connections),
+            others: of(|pass| pass.others),
             threads_us: names.map(|name| (name.clone(), used(&name))).collect(),
         }
     }

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::contestant::{Running, channel, event, host};
+use super::contestant::{Running, channel, event, host, store};
 use super::figures::{Pass, median};
 use super::report::Target;
 use super::rig::Load;
-use super::{Bench, fresh};
+use super::{Bench, SHORT, fresh};
 use crate::measure::now;
 use crate::measure::process::Memory;
 use crate::measure::program::free_address;
@@ -42,8 +42,9 @@ impl Bench<'_> {
             let folder = fresh(&self.folder.path().join("empty"))?;
             let (empty, _) = host(self.root, &self.herald, &self.rig, &folder, &channels)?;
             self.rig.warm_up(&empty)?;
-            without.push(self.rig.pass(&empty, self.load(None))?);
-            with.push(self.rig.pass(&full, self.load(None))?);
+            let load = Load { seconds: SHORT, ..self.load(None) };
+            without.push(self.rig.pass(&empty, load)?);
+            with.push(self.rig.pass(&full, load)?);
             empty.stop()?;
         }
         let resident = Memory::of(full.program.id()).resident / 1024;
@@ -74,6 +75,8 @@ impl Bench<'_> {
         let (full, ready) = host(self.root, &self.herald, &self.rig, &folder, &channels)?;
         let empty = fresh(&self.folder.path().join("empty"))?;
         let (empty, _) = host(self.root, &self.herald, &self.rig, &empty, &channels)?;
+        self.rig.warm_up(&full)?;
+        self.rig.warm_up(&empty)?;
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for _ in 0..self.options.rounds {
             without.push(self.rig.pass(&empty, self.load(Some(self.options.rate)))?);
@@ -139,7 +142,7 @@ impl Bench<'_> {
         host(self.root, &self.herald, &self.rig, &fresh(folder)?, channels)?.0.stop()?;
         let mut command = Command::new(&self.rig.load);
         command.args(["fill", "--channel", "dead", "--count", &count.to_string()]);
-        command.arg("--store").arg(folder.join("herald.db"));
+        command.arg("--store").arg(store(folder));
         if pending {
             command.arg("--pending");
         }
@@ -157,7 +160,7 @@ fn dead() -> Result<String> {
 
 #[allow(clippy::cast_precision_loss)]
 fn gibibytes(folder: &Path) -> f64 {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = std::fs::read_dir(folder.join("store")).into_iter().flatten().flatten();
     let bytes: u64 = files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum();
     bytes as f64 / f64::from(1 << 30)
 }

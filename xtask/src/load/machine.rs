@@ -36,7 +36,7 @@ impl Machine {
         let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
         let said = |program: &str, arguments: &[&str]| output(Command::new(program).current_dir(root).args(arguments));
         let folder = target().unwrap_or_default();
-        let types = output(Command::new("stat").args(["--file-system", "--format=%T"]).arg(&folder));
+        let found = output(Command::new("findmnt").args(["--noheadings", "--output=FSTYPE", "--target"]).arg(&folder));
         let changed =
             said("git", &["status", "--porcelain", "--untracked-files=no"]).is_some_and(|all| !all.is_empty());
         let commit = said("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(unknown);
@@ -50,7 +50,7 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, Into::into),
             memory_gib: memory.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 20,
             kernel: read_to_string("/proc/sys/kernel/osrelease").unwrap_or_else(|_| unknown()).trim().to_owned(),
-            file_system: types.unwrap_or_else(unknown),
+            file_system: found.unwrap_or_else(unknown),
             rustc: said("rustc", &["--version"]).unwrap_or_else(unknown),
             commit: if changed { format!("{commit} and changes") } else { commit },
             nginx,

@@ -31,7 +31,7 @@ use rig::{Cores, Load, Rig};
 
 use crate::measure::process::Memory;
 use crate::measure::{Scratch, now, target};
-use crate::process::run as run_command;
+use crate::process::{cargo, run as run_command};
 
 /// Of the ceiling, for Herald with a webhook channel.
 const RATIO: f64 = 0.40;
@@ -44,6 +44,8 @@ const IDLE: f64 = 38.1;
 /// After the start, until memory is looked at.
 const CALM: Duration = Duration::from_secs(1);
 const STARTS: usize = 5;
+/// Of passes of which there are many.
+const SHORT: u64 = 2;
 const WEBHOOK: Contestant = Contestant::Herald("webhook");
 
 /// How much is measured.
@@ -58,7 +60,7 @@ pub struct Options {
     /// Events a second in the passes at a rate
     #[arg(long, default_value_t = 2000)]
     rate: u64,
-    /// Only these contestants, and nothing else: forwarder, "herald webhook", …
+    /// Only this contestant, and nothing else; may be given again: forwarder, herald-webhook, …
     #[arg(long)]
     only: Vec<String>,
     /// Leave out the stores with millions of rows
@@ -103,17 +105,9 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
 }
 
 fn build(root: &Path) -> Result<(PathBuf, PathBuf)> {
-    let mut command = Command::new("cargo");
-    command.current_dir(root).args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "herald",
-        "--package",
-        "herald-load",
-    ]);
-    run_command(&mut command)?;
+    let mut command = cargo(root);
+    command.args(["build", "--release", "--locked", "--package", "herald", "--package", "herald-load"]);
+    run_command(command.args(["--bin", "herald", "--bin", "herald-load"]))?;
     let folder = target()?.join("release");
     Ok((folder.join("herald"), folder.join("herald-load")))
 }
@@ -208,23 +202,25 @@ impl Bench<'_> {
                     fast.delivered, fast.cpu_us
                 );
                 fastest.push(fast);
-                paced.push(slow);
+                paced.extend(slow);
             }
         }
         let lines = contestants.iter().zip(&passes).map(|(contestant, (fastest, paced))| Line {
             contestant: *contestant,
             fastest: Pass::median(fastest),
-            paced: Pass::median(paced),
+            paced: (!paced.is_empty()).then(|| Pass::median(paced)),
         });
         Ok(lines.collect())
     }
 
     /// A contestant with nothing left of earlier rounds: as fast as it answers, and at a rate.
-    fn afresh(&mut self, contestant: Contestant) -> Result<(Pass, Pass)> {
+    fn afresh(&mut self, contestant: Contestant) -> Result<(Pass, Option<Pass>)> {
+        let is_paced = matches!(contestant, Contestant::Forward | Contestant::Herald(_));
         let folder = fresh(&self.folder.path().join("contestant"))?;
         let running = contestant.start(self.root, &self.herald, &self.rig, &folder)?;
         let passes = self.rig.warm_up(&running).and_then(|()| {
-            let paced = self.rig.pass(&running, Load { seconds: 2, ..self.load(Some(self.options.rate)) })?;
+            let paced = Load { seconds: SHORT, ..self.load(Some(self.options.rate)) };
+            let paced = is_paced.then(|| self.rig.pass(&running, paced)).transpose()?;
             Ok((self.rig.pass(&running, self.load(None))?, paced))
         });
         running.stop()?;
@@ -256,7 +252,7 @@ impl Bench<'_> {
             let folder = fresh(&self.folder.path().join("bound"))?;
             let running = contestant.start(self.root, &self.herald, &rig, &folder)?;
             rig.warm_up(&running)?;
-            passes.push(rig.pass(&running, Load { seconds: 2, ..self.load(None) })?);
+            passes.push(rig.pass(&running, Load { seconds: SHORT, ..self.load(None) })?);
             running.stop()?;
         }
         Ok(Pass::median(&passes))
@@ -266,17 +262,21 @@ impl Bench<'_> {
     fn starts(&self, report: &mut Report) -> Result<()> {
         let folder = fresh(&self.folder.path().join("start"))?;
         let channels = channel("webhook", "webhook", self.rig.address, "");
-        let (mut times, mut resident) = (Vec::new(), Vec::new());
+        let start = || host(self.root, &self.herald, &self.rig, &folder, &channels);
         // The first one makes the store.
-        for _ in 0..=STARTS {
-            let (host, ready) = host(self.root, &self.herald, &self.rig, &folder, &channels)?;
-            thread::sleep(CALM);
+        start()?.0.stop()?;
+        let mut times = Vec::new();
+        for _ in 0..STARTS {
+            let (host, ready) = start()?;
             times.push(ready.as_secs_f64() * 1000.0);
-            #[allow(clippy::cast_precision_loss)]
-            resident.push(Memory::of(host.program.id()).resident as f64 / 1024.0);
             host.stop()?;
         }
-        let (time, memory) = (median(times.into_iter().skip(1)), median(resident));
+        let (host, _) = start()?;
+        thread::sleep(CALM);
+        #[allow(clippy::cast_precision_loss)]
+        let memory = Memory::of(host.program.id()).resident as f64 / 1024.0;
+        host.stop()?;
+        let time = median(times);
         report.targets.push(Target::at_most("from the start to ready, with a warm cache", START, time, " ms"));
         report.targets.push(Target::at_most("memory without load", IDLE, memory, " MiB"));
         Ok(())

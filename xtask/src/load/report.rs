@@ -38,8 +38,8 @@ pub struct Line {
     pub contestant: Contestant,
     /// As fast as it answers.
     pub fastest: Pass,
-    /// At a rate.
-    pub paced: Pass,
+    /// At a rate, of Herald and the ceiling.
+    pub paced: Option<Pass>,
 }
 
 /// What a contestant came to on some cores.
@@ -145,12 +145,17 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "As fast as it answers; CPU in us an event:\n{}", self.fastest_table())?;
         writeln!(f, "At {rate} events a second:\n{}", self.paced_table())?;
-        writeln!(f, "Herald's threads, us an event, as fast as it answers:\n{}", self.threads_table())?;
+        if self.contestants.iter().any(|line| matches!(line.contestant, Contestant::Herald(_))) {
+            writeln!(f, "Herald's threads, us an event, as fast as it answers:\n{}", self.threads_table())?;
+        }
         if !self.on_cores.is_empty() {
             writeln!(f, "Generator, sink and contestant bound to some cores:\n{}", self.cores_table())?;
         }
         for note in &self.notes {
             writeln!(f, "- {note}")?;
+        }
+        if self.targets.is_empty() {
+            return Ok(());
         }
         let rows: Vec<_> = self.targets.iter().map(Target::row).collect();
         write!(f, "\n{}", table(&["target", "found", ""], &rows))
@@ -173,23 +178,26 @@ impl Report {
             row.extend(waits(pass));
             row.push(format!("{:.0} MiB", pass.peak_mib));
             row.extend([pass.generator_us, pass.sink_us].map(figure));
+            row.push(format!("{:.0}", pass.connections));
+            row.push(format!("{:.0} %", pass.others));
             row
         };
         let mut head = vec!["", "accepted/s", "delivered/s", "ratio", "CPU"];
         head.extend(WAITS);
-        head.extend(["RSS", "generator", "sink"]);
+        head.extend(["RSS", "generator", "sink", "connections", "others"]);
         table(&head, &self.contestants.iter().map(row).collect::<Vec<_>>())
     }
 
     fn paced_table(&self) -> String {
-        let row = |Line { contestant, paced, .. }: &Line| {
-            let mut row = vec![contestant.name().to_owned(), figure(paced.cpu_us)];
+        let row = |line: &Line| {
+            let paced = line.paced.as_ref()?;
+            let mut row = vec![line.contestant.name().to_owned(), figure(paced.cpu_us)];
             row.extend(waits(paced));
-            row
+            Some(row)
         };
         let mut head = vec!["", "CPU"];
         head.extend(WAITS);
-        table(&head, &self.contestants.iter().map(row).collect::<Vec<_>>())
+        table(&head, &self.contestants.iter().filter_map(row).collect::<Vec<_>>())
     }
 
     fn threads_table(&self) -> String {

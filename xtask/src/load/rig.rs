@@ -1,5 +1,6 @@
 //! What contestants are measured with: the generator and the sink, and how a pass goes.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -66,6 +67,31 @@ pub struct Rig {
     connection: Connection,
 }
 
+/// Processor time.
+struct Used {
+    contestant: Duration,
+    threads: BTreeMap<String, Duration>,
+    sink: Duration,
+    this: Duration,
+    all: Duration,
+}
+
+impl Used {
+    fn since(self, before: &Self) -> Self {
+        let threads = self.threads.into_iter().map(|(name, used)| {
+            let before = before.threads.get(&name).copied().unwrap_or_default();
+            (name, used.saturating_sub(before))
+        });
+        Self {
+            contestant: self.contestant.saturating_sub(before.contestant),
+            threads: threads.collect(),
+            sink: self.sink.saturating_sub(before.sink),
+            this: self.this.saturating_sub(before.this),
+            all: self.all.saturating_sub(before.all),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Driven {
     accepted: u64,
@@ -78,6 +104,7 @@ struct Driven {
 
 #[derive(Deserialize)]
 struct Seen {
+    connections: u64,
     received: u64,
     last_ns: u64,
     under_way: Times,
@@ -99,37 +126,46 @@ impl Rig {
     #[allow(clippy::cast_precision_loss)]
     pub fn pass(&mut self, contestant: &Running, load: Load) -> Result<Pass> {
         let family = process::family(contestant.program.id());
-        let used = || family.iter().map(|id| process::used(&id.to_string())).sum::<Duration>();
-        let sink = || process::used(&self.sink.id().to_string());
-        let (used_before, sink_before) = (used(), sink());
-        let threads_before = process::threads(contestant.program.id());
+        let begun = (now(), self.used(contestant, &family));
         self.ask("DELETE")?;
         let driven = self.drive(contestant, load)?;
         let seen = self.wait_for(driven.accepted)?;
         if driven.refused > 0 {
             bail!("{} events were refused, {} were accepted", driven.refused, driven.accepted);
         }
-        let sink = || process::used(&self.sink.id().to_string());
+        let (length, used) = (begun.0.elapsed(), self.used(contestant, &family).since(&begun.1));
+        let generator = Duration::from_nanos(driven.used_ns);
+        let others = used.all.saturating_sub(used.contestant + used.sink + used.this + generator);
         let an_event = |time: Duration| time.as_secs_f64() * 1e6 / driven.accepted as f64;
         let a_second = |count: u64, until: u64| count as f64 * 1e9 / until.saturating_sub(driven.begun_ns) as f64;
-        let threads = process::threads(contestant.program.id()).into_iter().map(|(name, used)| {
-            let before = threads_before.get(&name).copied().unwrap_or_default();
-            (name, an_event(used.saturating_sub(before)))
-        });
         let memory = || family.iter().map(|id| Memory::of(*id));
         let mib = |kib: u64| kib as f64 / 1024.0;
+        let threads = used.threads.into_iter().map(|(name, used)| (name, an_event(used)));
         Ok(Pass {
             accepted: a_second(driven.accepted, driven.ended_ns),
             delivered: a_second(seen.received, seen.last_ns),
-            cpu_us: an_event(used().saturating_sub(used_before)),
+            cpu_us: an_event(used.contestant),
             accept: driven.answered,
             receive: seen.under_way,
             peak_mib: mib(memory().map(|memory| memory.peak).sum()),
             resident_mib: mib(memory().map(|memory| memory.resident).sum()),
-            generator_us: an_event(Duration::from_nanos(driven.used_ns)),
-            sink_us: an_event(sink().saturating_sub(sink_before)),
+            generator_us: an_event(generator),
+            sink_us: an_event(used.sink),
+            connections: seen.connections as f64,
+            others: others.as_secs_f64() / length.as_secs_f64() * 100.0,
             threads_us: threads.filter(|(_, used)| *used >= 0.05).collect(),
         })
+    }
+
+    fn used(&self, contestant: &Running, family: &[u32]) -> Used {
+        let of = |id: u32| process::used(&id.to_string());
+        Used {
+            contestant: family.iter().map(|id| of(*id)).sum(),
+            threads: process::threads(contestant.program.id()),
+            sink: of(self.sink.id()),
+            this: process::used("self"),
+            all: process::used_by_all(),
+        }
     }
 
     fn drive(&self, contestant: &Running, load: Load) -> Result<Driven> {

@@ -12,14 +12,14 @@ use anyhow::{Result, bail};
 use super::program::Program;
 use super::wire::Connection;
 use super::{now, target};
-use crate::process::run;
+use crate::process::{cargo, run};
 
 /// To be ready.
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Builds the program, which the demo does too.
 pub fn build(root: &Path) -> Result<PathBuf> {
-    run(Command::new("cargo").current_dir(root).args(["build", "--release", "--locked"]))?;
+    run(cargo(root).args(["build", "--release", "--locked"]))?;
     Ok(target()?.join("release/herald"))
 }
 
@@ -33,10 +33,10 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts it in a folder with a config. Its log goes to a file there.
+    /// Starts it in a folder with a config. Its log goes to a file there, not beside the config, whose folder it watches.
     pub fn start(mut command: Command, folder: &Path, config: &str) -> Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let (file, log) = (folder.join("herald.toml"), folder.join("log"));
+        let (file, log) = (folder.join("config/herald.toml"), folder.join("log"));
+        std::fs::create_dir_all(folder.join("config"))?;
         std::fs::write(&file, config)?;
         command.current_dir(folder).args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(file);
         let begun = now();

@@ -19,6 +19,18 @@ fn ticks(stat: &str) -> Option<u32> {
     Some(times.next()?.parse::<u32>().ok()? + times.next()?.parse::<u32>().ok()?)
 }
 
+/// What all processes have used so far, of all processors.
+pub fn used_by_all() -> Duration {
+    busy(&read_to_string("/proc/stat").unwrap_or_default())
+}
+
+/// All but the fourth and the fifth, which are idle: user, nice, system, idle, waiting, interrupts (2), other machines.
+fn busy(stat: &str) -> Duration {
+    let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
+    let busy = fields.enumerate().filter(|(index, _)| ![3, 4].contains(index));
+    TICK * busy.filter_map(|(_, field)| field.parse::<u32>().ok()).sum()
+}
+
 /// A process and its children.
 pub fn family(process: u32) -> Vec<u32> {
     let mut family = vec![process];
@@ -80,6 +92,12 @@ mod tests {
         let stat = "12 (a) b (c)) S 7 1 1 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 8 0 100 1 1";
         assert_eq!((ticks(stat), parent(stat)), (Some(300), Some(7)));
         assert_eq!((ticks("12 (a) S 1"), parent("")), (None, None));
+    }
+
+    #[test]
+    fn idle_processors_are_not_used() {
+        assert_eq!(busy("cpu  1 2 4 1000 1000 8 16 32 64 64\ncpu0 9 9 9"), TICK * 63);
+        assert_eq!(busy(""), Duration::ZERO);
     }
 
     #[test]
