@@ -30,7 +30,7 @@ fn new(id: &str, at: u64, channels: &[&str]) -> NewEvent {
         sequence: None,
         first: false,
     });
-    NewEvent { deliveries: deliveries.collect(), event: event(id, at) }
+    NewEvent { deliveries: deliveries.collect(), event: event(id, at).into() }
 }
 
 fn settled(due: &Due, number: u32, next: Next) -> std::sync::Arc<Settlement> {
@@ -247,4 +247,44 @@ async fn an_attempt_that_ends_after_its_delivery_was_pruned_touches_no_other() {
     store.settle(settled(&due, 1, Next::Delivered)).await.unwrap();
     let left = store.due("a", 100, vec![], 10).await.unwrap().due;
     assert_eq!((left.len(), left[0].event.id.as_str(), left[0].delivery.attempts), (1, "young", 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_told_as_it_is_at_one_moment() {
+    let (_folder, store) = open();
+    store.accept(vec![new("one", 10, &["a"])]).await.unwrap();
+    let due = store.due("a", 100, vec![], 10).await.unwrap().due.remove(0);
+    let id = due.delivery.id;
+    let settling = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for number in 1..=300 {
+                store.settle(settled(&due, number, Next::Again { at: 10, step: 0 })).await.unwrap();
+            }
+        }
+    });
+    while !settling.is_finished() {
+        let detail = store.delivery(id).await.unwrap().unwrap();
+        assert_eq!(detail.delivery.attempts as usize, detail.attempts.len());
+    }
+    settling.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_has_an_event_accepted_is_told_the_rows_of_what_is_due() {
+    let (_folder, store) = open();
+    let ordered = |id: &str, at| {
+        let mut event = new(id, at, &["a", "b"]);
+        event.deliveries[0].sequence = Some("s".to_owned());
+        event
+    };
+    let accepted = store.accept(vec![ordered("one", 10), ordered("two", 20), ordered("one", 30)]).await.unwrap();
+    let rows: Vec<_> = accepted.iter().map(|accepted| accepted.rows.clone()).collect();
+    let mut due = Vec::new();
+    for channel in ["a", "b"] {
+        let window = store.due(channel, 100, vec![], 10).await.unwrap().due;
+        due.push(window.iter().map(|due| due.seq).collect::<Vec<_>>());
+    }
+    assert_eq!(due.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(rows, [vec![Some(due[0][0]), Some(due[1][0])], vec![None, Some(due[1][1])], vec![]]);
 }

@@ -168,7 +168,7 @@ impl Model {
             self.known.insert(id, known);
         }
         self.events += 1;
-        let event = event(self.events, self.now, subject);
+        let event = event(self.events, self.now, subject).into();
         self.store.accept(vec![NewEvent { event, deliveries }]).await.unwrap();
     }
 

@@ -45,7 +45,7 @@ impl Pipeline {
                 let channels = plan.channels_of(&event);
                 let deliveries =
                     channels.into_iter().filter_map(|channel| plan.delivery(channel, &event, now)).collect();
-                NewEvent { event, deliveries }
+                NewEvent { event: event.into(), deliveries }
             })
             .collect();
         let events = self.store_and_wake(events).await.map_err(NotAccepted::Store)?;
@@ -61,7 +61,7 @@ impl Pipeline {
         };
         let delivery = NewDelivery { first: true, ..delivery };
         let id = delivery.id;
-        self.store_and_wake(vec![NewEvent { event, deliveries: vec![delivery] }]).await?;
+        self.store_and_wake(vec![NewEvent { event: event.into(), deliveries: vec![delivery] }]).await?;
         if let Some(lane) = self.0.lane(channel) {
             lane.urge(now);
             lane.refresh();

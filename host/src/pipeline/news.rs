@@ -129,6 +129,6 @@ impl Told {
         };
         let deliveries: Vec<_> =
             plan.channels_of(&event).into_iter().filter_map(|to| plan.delivery(to, &event, now)).collect();
-        (!deliveries.is_empty()).then_some(NewEvent { event, deliveries })
+        (!deliveries.is_empty()).then(|| NewEvent { event: event.into(), deliveries })
     }
 }

@@ -147,7 +147,9 @@ pub struct Detail {
 }
 
 pub(in crate::store) fn delivery(connection: &Connection, id: DeliveryId) -> Result<Option<Detail>> {
-    let found = connection
+    // One state of the store for both questions.
+    let snapshot = connection.unchecked_transaction()?;
+    let found = snapshot
         .prepare_cached(&format!(
             "SELECT d.seq, {DELIVERY}, {EVENT} FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.id = ?1"
         ))?
@@ -158,7 +160,7 @@ pub(in crate::store) fn delivery(connection: &Connection, id: DeliveryId) -> Res
     let Some((seq, delivery, event)) = found else {
         return Ok(None);
     };
-    let mut statement = connection.prepare_cached("SELECT record FROM attempts WHERE delivery = ?1 ORDER BY number")?;
+    let mut statement = snapshot.prepare_cached("SELECT record FROM attempts WHERE delivery = ?1 ORDER BY number")?;
     let mut attempts = Vec::new();
     for record in statement.query_map([seq], |row| row.get::<_, String>(0))? {
         attempts.push(attempt(&record?, id)?);

@@ -4,6 +4,8 @@ mod bulk;
 mod prune;
 mod settle;
 
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
@@ -24,7 +26,7 @@ pub(super) use settle::{hop, settle};
 /// An event on its way in.
 pub struct NewEvent {
     /// What happened.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// Its deliveries, pending.
     pub deliveries: Vec<NewDelivery>,
 }
@@ -51,6 +53,9 @@ pub struct Accepted {
     pub deliveries: u32,
     /// The id was there before; nothing is delivered again.
     pub duplicate: bool,
+    /// Its new deliveries' rows, as [`NewEvent::deliveries`] had them; none of what waits for an earlier one of its sequence.
+    #[serde(skip)]
+    pub rows: Vec<Option<i64>>,
 }
 
 pub(super) fn accept(transaction: &mut Transaction<'_>, new: &NewEvent) -> Result<Accepted, StoreError> {
@@ -72,17 +77,21 @@ pub(super) fn accept(transaction: &mut Transaction<'_>, new: &NewEvent) -> Resul
             .query_row(params![event.id, event.source], |row| row.get(0))
             .optional()?;
         // What the first event of that id was answered.
-        return Ok(Accepted { id: event.id.clone(), deliveries: deliveries.unwrap_or_default(), duplicate: true });
+        return Ok(Accepted { id: event.id.clone(), deliveries: deliveries.unwrap_or_default(), duplicate: true, rows: Vec::new() });
     }
     let seq = connection.last_insert_rowid();
-    for delivery in deliveries {
-        add(transaction, seq, delivery, event.received_at)?;
-    }
-    Ok(Accepted { id: event.id.clone(), deliveries: count, duplicate: false })
+    let rows = deliveries.iter().map(|delivery| add(transaction, seq, delivery, event.received_at));
+    let rows = rows.collect::<Result<_, _>>()?;
+    Ok(Accepted { id: event.id.clone(), deliveries: count, duplicate: false, rows })
 }
 
-/// Adds a pending delivery to an event that is there.
-fn add(transaction: &mut Transaction<'_>, event: i64, new: &NewDelivery, now: Millis) -> Result<(), StoreError> {
+/// Adds a pending delivery to an event that is there; its row, unless it waits for an earlier one of its sequence.
+fn add(
+    transaction: &mut Transaction<'_>,
+    event: i64,
+    new: &NewDelivery,
+    now: Millis,
+) -> Result<Option<i64>, StoreError> {
     let waits = is_under_way(transaction, &new.channel, new.sequence.as_deref())?;
     let due_at = match new.first {
         _ if waits => NEVER,
@@ -97,7 +106,7 @@ fn add(transaction: &mut Transaction<'_>, event: i64, new: &NewDelivery, now: Mi
         )?
         .execute(params![new.id.to_bytes(), event, new.channel, due_at, to_i64(now), new.sequence])?;
     transaction.moved(&new.channel, None, Some(State::Pending));
-    Ok(())
+    Ok((!waits).then(|| transaction.connection.last_insert_rowid()))
 }
 
 /// Whether a delivery of the sequence is pending already.

@@ -232,5 +232,8 @@ fn fall_back(
             "SELECT 1 FROM deliveries WHERE event = ?1 AND channel = ?2 AND state IN (0, 1) AND created_at >= ?3",
         )?
         .exists(params![found.event, new.channel, to_i64(found.created_at)])?;
-    if there { Ok(()) } else { add(transaction, found.event, new, now) }
+    if !there {
+        add(transaction, found.event, new, now)?;
+    }
+    Ok(())
 }
