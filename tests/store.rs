@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use herald::{
-    model::{Action, Attempt, DeliveryId, Event, EventType, FailReason, Outcome, Selection, State},
+    model::{
+        Action, Attempt, DeliveryId, Event, EventType, Exchange, FailReason, Outcome, Selection, SentRequest, State,
+        Timing,
+    },
     store::{Due, Filter, HopAfter, NewDelivery, NewEvent, Next, Prune, Settlement, Store, StoreError},
 };
 
@@ -49,12 +52,13 @@ fn settled(due: &Due, number: u32, next: Next) -> std::sync::Arc<Settlement> {
     std::sync::Arc::new(Settlement {
         seq: due.seq,
         since: due.delivery.since,
+        channel: due.delivery.channel.clone(),
         attempt,
         next,
         now: 50,
         hop: HopAfter::None,
         thread,
-        channel: None,
+        state: None,
         news: Vec::new(),
         failure: None,
         fallback: None,
@@ -211,18 +215,110 @@ async fn a_store_of_every_version_before_is_brought_to_the_newest_with_all_that_
     let due = store.due("guest", u64::MAX >> 1, vec![], 10).await.unwrap().due;
     assert_eq!(due[0].reference.as_deref(), Some("thread-7"), "threads go on");
     drop(store);
-    // What it was migrated to is what a new one is.
-    let names = |path: &std::path::Path| -> Vec<String> {
+    is_as_a_new_one(&path);
+}
+
+/// What a store was migrated to is what a new one is.
+fn is_as_a_new_one(path: &std::path::Path) {
+    let tables = |path: &std::path::Path| -> Vec<String> {
         let connection = rusqlite::Connection::open(path).unwrap();
-        let mut statement = connection.prepare("SELECT type || ' ' || name FROM sqlite_schema ORDER BY 1").unwrap();
+        let mut statement = connection
+            .prepare("SELECT type || ' ' || name || ' ' || ifnull(sql, '') FROM sqlite_schema WHERE name <> 'sqlite_sequence' ORDER BY 1")
+            .unwrap();
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
     let (folder, fresh) = open();
     drop(fresh);
-    assert_eq!(names(&path), names(&folder.path().join("herald.db")));
-    let vacuum: i64 =
-        rusqlite::Connection::open(&path).unwrap().query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).unwrap();
+    assert_eq!(tables(path), tables(&folder.path().join("herald.db")));
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let vacuum: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).unwrap();
     assert_eq!(vacuum, 2, "it gives space back");
+    for check in ["integrity_check", "foreign_key_check"] {
+        let mut statement = connection.prepare(&format!("PRAGMA {check}")).unwrap();
+        let told: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert!(told.is_empty() || told == ["ok"], "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_version_2_is_read_and_written_and_pruned_as_a_new_one() {
+    let (_folder, path) = fixture("store-2.db");
+    let store = Store::open(&path).unwrap();
+    let all = store.page(Filter { limit: 100, ..Filter::default() }).await.unwrap();
+    let delivered: Vec<_> = all.iter().filter(|listed| listed.delivery.state == State::Delivered).collect();
+    let (of_two, failed) =
+        (delivered.len(), all.iter().filter(|listed| listed.delivery.state == State::Failed).count());
+    assert_eq!((all.len(), of_two, failed), (11, 5, 2));
+    assert!(delivered.iter().all(|listed| listed.last_attempt.as_ref().unwrap().status == Some(200)));
+    // An account from before, with the body that it has of its own.
+    let detail = store.delivery(delivered[0].delivery.id).await.unwrap().unwrap();
+    let request = &detail.attempts[0].exchanges[0].request;
+    assert_eq!(request.body.as_ref().unwrap().as_bytes(), &detail.event.payload[..]);
+    assert_eq!(detail.event.data.get(), r#"{"number": 0, "text": "na\u00efve \"quoted\""}"#);
+    // Attempts of before and after, of one delivery.
+    let due = store.due("bad", u64::MAX >> 1, vec![], 10).await.unwrap().due;
+    let due = due.iter().find(|due| due.event.id == "v2-bad-0").unwrap();
+    assert_eq!((due.delivery.attempts, due.seq), (1, 14));
+    store.settle(settled(due, 2, Next::Delivered)).await.unwrap();
+    let detail = store.delivery(due.delivery.id).await.unwrap().unwrap();
+    assert_eq!(detail.attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2]);
+    let rows = store.accept(vec![new("next", 10, &["a"])]).await.unwrap().remove(0).rows;
+    assert_eq!(rows, [Some(17)], "numbers go on");
+    store.act(Action::Cancel, store.due("a", 100, vec![], 1).await.unwrap().due[0].delivery.id, 20).await.unwrap();
+    let all = Prune { before: u64::MAX, bytes: u64::MAX, rest: 0 };
+    assert_eq!(store.prune(all).await.unwrap().rows, 9);
+    drop(store);
+    is_as_a_new_one(&path);
+    let left = rusqlite::Connection::open(&path).unwrap();
+    let count = |table: &str| -> i64 {
+        left.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(["deliveries", "attempts", "attempts_2"].map(count), [3, 0, 4]);
+    drop(left);
+    let store = Store::open(&path).unwrap();
+    let rows = store.accept(vec![new("more", 10, &["a"])]).await.unwrap().remove(0).rows;
+    assert_eq!(rows, [Some(18)], "what was pruned took its number along");
+}
+
+#[tokio::test]
+async fn what_is_kept_once_is_told_twice() {
+    let (folder, store) = open();
+    let payload = r#"{"type":"execution_completed","data":{"a name long enough to be worth it":"\u00e9\"é"}}"#;
+    for (id, body, payload, data) in [
+        ("same", payload, payload, r#"{"a name long enough to be worth it":"\u00e9\"é"}"#),
+        ("other", "[redacted]", payload, r#"{"a name long enough to be worth it":"somewhere else"}"#),
+        ("short", "", "", "{}"),
+    ] {
+        let mut new = new(id, 10, &["a"]);
+        let event = std::sync::Arc::get_mut(&mut new.event).unwrap();
+        event.payload = payload.into();
+        event.data = serde_json::value::RawValue::from_string(data.to_owned()).unwrap();
+        let delivery = new.deliveries[0].id;
+        store.accept(vec![new]).await.unwrap();
+        let due = store.due("a", 100, vec![], 1).await.unwrap().due.remove(0);
+        assert_eq!((due.event.data.get(), &due.event.payload[..]), (data, payload.as_bytes()));
+        let request = SentRequest {
+            method: "POST".to_owned(),
+            url: String::new(),
+            headers: Vec::new(),
+            body: Some(body.to_owned()),
+        };
+        let exchange = Exchange { request, response: None, error: None, timing: Timing::default() };
+        let mut settlement = settled(&due, 1, Next::Delivered);
+        let attempt = &mut std::sync::Arc::get_mut(&mut settlement).unwrap().attempt;
+        attempt.exchanges = vec![exchange];
+        let whole = attempt.clone();
+        *attempt = attempt.clone().without_payload(payload.as_bytes());
+        assert_eq!(attempt.exchanges[0].request.body.is_none(), id != "other");
+        store.settle(settlement).await.unwrap();
+        let told = store.delivery(delivery).await.unwrap().unwrap();
+        assert_eq!((told.event.data.get(), &told.attempts), (data, &vec![whole]));
+    }
+    let found: (i64, i64) = rusqlite::Connection::open(folder.path().join("herald.db"))
+        .unwrap()
+        .query_row("SELECT sum(length(data)), sum(data_at) FROM events", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!(found, (54 + 2, 37));
 }
 
 #[tokio::test]

@@ -198,12 +198,13 @@ impl Model {
         let settlement = Settlement {
             seq: due.seq,
             since: due.delivery.since,
+            channel: channel.clone(),
             attempt: attempt(due.delivery.attempts + 1),
             next,
             now: self.now,
             hop: HopAfter::None,
             thread: None,
-            channel: None,
+            state: None,
             news: Vec::new(),
             failure: None,
             // Its event has a delivery there already, unless that was pruned: either way it is no second one.

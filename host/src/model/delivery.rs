@@ -183,6 +183,24 @@ pub struct AttemptSummary {
 }
 
 impl Attempt {
+    /// Leaves out the bodies that are the event's payload byte for byte: it is kept beside them.
+    pub fn without_payload(mut self, payload: &[u8]) -> Self {
+        let requests = self.exchanges.iter_mut().map(|exchange| &mut exchange.request);
+        for request in requests.filter(|request| request.body.as_ref().is_some_and(|body| body.as_bytes() == payload)) {
+            request.body = None;
+        }
+        self
+    }
+
+    /// Puts back what [`Self::without_payload`] has left out.
+    pub fn with_payload(mut self, payload: &[u8]) -> Self {
+        let requests = self.exchanges.iter_mut().map(|exchange| &mut exchange.request);
+        for request in requests.filter(|request| request.body.is_none()) {
+            request.body = Some(String::from_utf8_lossy(payload).into_owned());
+        }
+        self
+    }
+
     /// For lists.
     pub fn summary(self) -> AttemptSummary {
         let response = self.exchanges.last().and_then(|last| last.response.as_ref());
@@ -221,8 +239,9 @@ pub struct SentRequest {
     pub url: String,
     /// The headers, secrets redacted.
     pub headers: Vec<Header>,
-    /// The body as text, secrets redacted.
-    pub body: String,
+    /// The body as text, secrets redacted; none while it is left out, see [`Attempt::without_payload`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 /// The parts of an exchange's time, in microseconds.

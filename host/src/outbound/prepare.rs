@@ -72,7 +72,7 @@ impl Prepared {
             method: self.method.to_string(),
             url: secrets.redact(self.url.as_str()).into_owned(),
             headers: redact::headers(&self.headers, secrets),
-            body,
+            body: Some(body),
         }
     }
 }

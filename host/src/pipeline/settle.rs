@@ -75,7 +75,8 @@ impl Work<'_> {
                 }
                 _ => None,
             },
-            channel: state.map(|state| (channel.name.clone(), state)),
+            channel: channel.name.clone(),
+            state,
             attempt: Attempt {
                 number: self.number(),
                 started_at: self.started_at,
@@ -89,7 +90,8 @@ impl Work<'_> {
                 blame,
                 adapter: Some(self.served.adapter.id.clone()),
                 exchanges: self.exchanges,
-            },
+            }
+            .without_payload(&self.due.event.payload),
             next,
         }
     }

@@ -9,7 +9,7 @@ mod file;
 mod read;
 mod rows;
 mod schema;
-mod tally;
+mod transaction;
 mod trouble;
 mod write;
 mod writer;
@@ -105,7 +105,9 @@ impl Store {
 
     /// Records an attempt and where it leaves the delivery. True when more has become due on its channel than the settlement says.
     pub async fn settle(&self, settlement: Arc<Settlement>) -> Result<bool> {
-        self.tell(Op::Settle(settlement)).await
+        // Here, as the writer has enough to do.
+        let record = rows::record(&settlement.attempt)?;
+        self.tell(Op::Settle(settlement, record)).await
     }
 
     /// Keeps the next request of an attempt, before it is sent.

@@ -4,14 +4,21 @@ use bytes::Bytes;
 use rusqlite::{Row, types::Type};
 use serde_json::value::RawValue;
 
-use crate::model::{Delivery, DeliveryId, Event, EventType, FailReason, Millis, State};
+use super::StoreError;
+use crate::model::{Attempt, Delivery, DeliveryId, Event, EventType, FailReason, Millis, State};
 
 /// The columns that [`event`] reads, from `e`.
-pub(super) const EVENT: &str = "e.id, e.source, e.type, e.title, e.body, e.url, e.project, e.subject, e.occurred_at, e.received_at, e.data, e.payload";
+pub(super) const EVENT: &str = "e.id, e.source, e.type, e.title, e.body, e.url, e.project, e.subject, e.occurred_at, e.received_at, e.data, e.payload, e.data_at, e.data_length";
 /// The columns that [`delivery`] reads, from `d` and `e`.
 pub(super) const DELIVERY: &str = "d.id, e.id, e.type, d.channel, d.state, d.reason, d.attempts, d.step, d.due_at, d.created_at, d.updated_at, d.since";
 /// How many columns [`DELIVERY`] has.
 pub(super) const DELIVERY_COLUMNS: usize = 12;
+
+/// The `seq` of an attempt: its delivery's, shifted by so many bits, and its number.
+pub(super) const NUMBER_BITS: u32 = 20;
+/// The accounts of a delivery's attempts, by their numbers; those from before schema 3 are in a table of their own.
+pub(super) const RECORDS: &str = "SELECT number, record FROM attempts_2 WHERE delivery = ?1 UNION ALL
+   SELECT seq & 1048575, record FROM attempts WHERE seq BETWEEN ?1 << 20 AND (?1 << 20) + 1048575";
 
 /// The `due_at` of what goes before all others: somebody wants it tried again now.
 pub(super) const FIRST: i64 = 0;
@@ -40,6 +47,17 @@ pub(super) fn to_i64(at: Millis) -> i64 {
 
 pub(super) fn to_millis(at: i64) -> Millis {
     Millis::try_from(at).unwrap_or_default()
+}
+
+/// The `seq` of an attempt.
+pub(super) fn attempt(delivery: i64, number: u32) -> i64 {
+    const LAST: u32 = (1 << NUMBER_BITS) - 1;
+    delivery.saturating_mul(1 << NUMBER_BITS).saturating_add(number.min(LAST).into())
+}
+
+/// An attempt as it is kept.
+pub(super) fn record(attempt: &Attempt) -> Result<String, StoreError> {
+    serde_json::to_string(attempt).map_err(|error| StoreError::Damaged(error.to_string()))
 }
 
 /// What was read, or none of a row that holds what this program does not write: that is left alone, and told.
@@ -88,7 +106,16 @@ pub(super) fn delivery(row: &Row<'_>, at: usize) -> rusqlite::Result<Delivery> {
 /// Reads the columns of [`EVENT`], which begin at `at`.
 pub(super) fn event(row: &Row<'_>, at: usize) -> rusqlite::Result<Event> {
     let kind: String = row.get(at + 2)?;
-    let data: String = row.get(at + 10)?;
+    let payload = Bytes::from(row.get::<_, Vec<u8>>(at + 11)?);
+    let data = match row.get::<_, Option<u32>>(at + 12)? {
+        None => row.get(at + 10)?,
+        Some(from) => {
+            let from = from as usize;
+            let part = payload.get(from..from.saturating_add(row.get::<_, u32>(at + 13)? as usize));
+            let part = part.ok_or_else(|| damaged(at + 12, "beyond the payload"))?;
+            std::str::from_utf8(part).map_err(|error| damaged(at + 12, error))?.to_owned()
+        }
+    };
     Ok(Event {
         id: row.get(at)?,
         source: row.get(at + 1)?,
@@ -101,6 +128,6 @@ pub(super) fn event(row: &Row<'_>, at: usize) -> rusqlite::Result<Event> {
         occurred_at: to_millis(row.get(at + 8)?),
         received_at: to_millis(row.get(at + 9)?),
         data: RawValue::from_string(data).map_err(|error| damaged(at + 10, error))?,
-        payload: Bytes::from(row.get::<_, Vec<u8>>(at + 11)?),
+        payload,
     })
 }

@@ -10,7 +10,7 @@ use super::{StoreError, file};
 const APPLICATION_ID: i64 = 0x4852_4C44;
 
 /// One step a version; a released step is never changed.
-const STEPS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const STEPS: [&str; 3] = [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// `auto_vacuum`: freed pages are given back when they are asked for.
 const INCREMENTAL: i64 = 2;
@@ -63,8 +63,6 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     if (1..known()).contains(&version) {
         tracing::info!(from = version, to = known(), "bringing the store to the newest schema");
     }
-    // A table that is made anew is dropped in between; what refers to it is there again before the commit.
-    connection.pragma_update(None, "foreign_keys", false)?;
     for (step, number) in STEPS.iter().zip(1..).filter(|(_, number)| *number > version) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
@@ -72,7 +70,6 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
     }
-    connection.pragma_update(None, "foreign_keys", true)?;
     give_back(connection)?;
     complete(connection)
 }
@@ -101,7 +98,9 @@ fn complete(connection: &Connection) -> Result<(), StoreError> {
         fresh.execute_batch(step)?;
     }
     let names = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
-        let mut statement = connection.prepare("SELECT type || ' ' || name FROM sqlite_schema ORDER BY 1")?;
+        // SQLite's own table of numbers is not used any more, and VACUUM takes it away.
+        let mut statement = connection
+            .prepare("SELECT type || ' ' || name FROM sqlite_schema WHERE name <> 'sqlite_sequence' ORDER BY 1")?;
         let names = statement.query_map([], |row| row.get(0))?;
         names.collect()
     };

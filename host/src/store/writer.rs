@@ -4,12 +4,12 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender, select};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
     StoreError,
-    tally::Transaction,
+    transaction::Transaction,
     trouble::Trouble,
     write::{self, Accepted, Acted, NewDelivery, NewEvent, Prune, Pruned, Settlement, Step},
 };
@@ -22,7 +22,7 @@ const PROBE: Duration = Duration::from_secs(1);
 
 pub(super) enum Op {
     Accept(Arc<[NewEvent]>),
-    Settle(Arc<Settlement>),
+    Settle(Arc<Settlement>, String),
     Hop(i64, String),
     Channel(Box<(String, ChannelState, Option<NewEvent>)>),
     Act(Action, DeliveryId, Millis),
@@ -49,7 +49,9 @@ impl Op {
                 let accepted = events.iter().map(|event| write::accept(transaction, event));
                 return accepted.collect::<Result<_>>().map(Answer::Accepted);
             }
-            Self::Settle(settlement) => return write::settle(transaction, settlement).map(Answer::Told),
+            Self::Settle(settlement, record) => {
+                return write::settle(transaction, settlement, record).map(Answer::Told);
+            }
             Self::Hop(seq, record) => write::hop(transaction, *seq, record)?,
             Self::Channel(channel) => {
                 let (name, state, news) = &**channel;
@@ -86,10 +88,20 @@ pub(super) struct Writer {
 impl Writer {
     pub fn start(connection: Connection, trouble: Arc<Trouble>) -> Result<Self> {
         let (sender, receiver) = crossbeam_channel::unbounded();
+        let (begun, has_begun) = crossbeam_channel::bounded(1);
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || write_all(connection, &receiver, &trouble))
+            .spawn(move || match Transaction::new(&connection) {
+                Ok(mut transaction) => {
+                    let _ = begun.send(Ok(()));
+                    write_all(&mut transaction, &receiver, &trouble);
+                }
+                Err(error) => {
+                    let _ = begun.send(Err(error));
+                }
+            })
             .map_err(|_| StoreError::Closed)?;
+        has_begun.recv().map_err(|_| StoreError::Closed)??;
         Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
@@ -112,9 +124,11 @@ impl Drop for Writer {
     }
 }
 
-fn write_all(mut connection: Connection, receiver: &Receiver<Waiting>, trouble: &Trouble) {
+fn write_all(transaction: &mut Transaction<'_>, receiver: &Receiver<Waiting>, trouble: &Trouble) {
     let ticks = crossbeam_channel::tick(PROBE);
     let never = crossbeam_channel::never();
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut answers = Vec::with_capacity(BATCH);
     loop {
         let first = select! {
             recv(receiver) -> first => match first {
@@ -122,26 +136,32 @@ fn write_all(mut connection: Connection, receiver: &Receiver<Waiting>, trouble: 
                 Err(_) => return,
             },
             recv(if trouble.may_pass() { &ticks } else { &never }) -> _ => {
-                if probe(&mut connection).is_ok() {
+                if probe(transaction).is_ok() {
                     trouble.over();
                 }
                 continue;
             }
         };
-        let mut batch = vec![first];
+        batch.push(first);
         batch.extend(receiver.try_iter().take(BATCH - 1));
-        match commit(&mut connection, batch.iter().map(|(op, _)| op)) {
-            Ok(answers) => {
-                for ((_, reply), answer) in batch.into_iter().zip(answers) {
+        let committed = transaction.commit(|transaction| {
+            for (op, _) in &batch {
+                answers.push(op.apply(transaction)?);
+            }
+            Ok(())
+        });
+        match committed {
+            Ok(()) => {
+                for ((_, reply), answer) in batch.drain(..).zip(answers.drain(..)) {
                     // Who asked may have gone away; the commit stands.
                     let _ = reply.send(Ok(answer));
                 }
             }
             // One of them can't be done: alone, each of the others can.
             Err(_) => {
-                for (op, reply) in batch {
-                    let answer = commit(&mut connection, [&op]);
-                    let answer = answer.and_then(|answers| answers.into_iter().next().ok_or(StoreError::Closed));
+                answers.clear();
+                for (op, reply) in batch.drain(..) {
+                    let answer = transaction.commit(|transaction| op.apply(transaction));
                     let _ = reply.send(answer.inspect_err(|error| trouble.note(error)));
                 }
             }
@@ -149,21 +169,10 @@ fn write_all(mut connection: Connection, receiver: &Receiver<Waiting>, trouble: 
     }
 }
 
-fn commit<'a>(connection: &mut Connection, ops: impl IntoIterator<Item = &'a Op>) -> Result<Vec<Answer>> {
-    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut transaction = Transaction::new(&begun);
-    let answers = ops.into_iter().map(|op| op.apply(&mut transaction)).collect::<Result<Vec<_>>>()?;
-    transaction.finish()?;
-    begun.commit()?;
-    Ok(answers)
-}
-
 /// Writes more than fits between the lines, and takes it away again.
-fn probe(connection: &mut Connection) -> Result<()> {
+fn probe(transaction: &mut Transaction<'_>) -> Result<()> {
     for statement in ["INSERT INTO probe (bytes) VALUES (zeroblob(262144))", "DELETE FROM probe"] {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute(statement, [])?;
-        transaction.commit()?;
+        transaction.commit(|transaction| Ok(transaction.connection.execute(statement, [])?))?;
     }
     Ok(())
 }

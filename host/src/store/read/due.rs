@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::Result;
 use crate::{
@@ -118,9 +118,7 @@ pub(in crate::store) fn due(
             .filter(|at| *at != NEVER)
             .map(to_millis)
     };
-    let last = connection
-        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
+    let last: Option<i64> =
+        connection.prepare_cached("SELECT max(seq) FROM deliveries")?.query_row([], |row| row.get(0))?;
     Ok(Window { due, next_due, last: last.unwrap_or_default() })
 }

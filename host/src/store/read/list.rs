@@ -8,7 +8,7 @@ use crate::{
     model::{Attempt, AttemptSummary, Delivery, DeliveryId, Event, Selection},
     store::{
         StoreError,
-        rows::{self, DELIVERY, DELIVERY_COLUMNS, EVENT, state_code, to_i64},
+        rows::{self, DELIVERY, DELIVERY_COLUMNS, EVENT, NUMBER_BITS, RECORDS, state_code, to_i64},
     },
 };
 
@@ -113,8 +113,9 @@ pub(in crate::store) fn page(connection: &Connection, filter: &Filter) -> Result
     }
     conditions.and("1 ORDER BY d.seq DESC LIMIT ?", filter.limit);
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT a.record, {DELIVERY} FROM deliveries d JOIN events e ON e.seq = d.event
-         LEFT JOIN attempts a ON a.delivery = d.seq AND a.number = d.attempts WHERE 1{}",
+        "SELECT ifnull(a.record, b.record), {DELIVERY} FROM deliveries d JOIN events e ON e.seq = d.event
+         LEFT JOIN attempts a ON a.seq = (d.seq << {NUMBER_BITS}) + d.attempts
+         LEFT JOIN attempts_2 b ON b.delivery = d.seq AND b.number = d.attempts WHERE 1{}",
         conditions.sql()
     ))?;
     let mut rows = statement.query(conditions.values())?;
@@ -160,10 +161,10 @@ pub(in crate::store) fn delivery(connection: &Connection, id: DeliveryId) -> Res
     let Some((seq, delivery, event)) = found else {
         return Ok(None);
     };
-    let mut statement = snapshot.prepare_cached("SELECT record FROM attempts WHERE delivery = ?1 ORDER BY number")?;
+    let mut statement = snapshot.prepare_cached(&format!("SELECT record FROM ({RECORDS}) ORDER BY number"))?;
     let mut attempts = Vec::new();
     for record in statement.query_map([seq], |row| row.get::<_, String>(0))? {
-        attempts.push(attempt(&record?, id)?);
+        attempts.push(attempt(&record?, id)?.with_payload(&event.payload));
     }
     Ok(Some(Detail { delivery, event, attempts }))
 }

@@ -8,7 +8,7 @@ use crate::{
     store::{
         StoreError,
         rows::{FIRST, NEVER, state, to_i64},
-        tally::Transaction,
+        transaction::Transaction,
     },
 };
 

@@ -6,13 +6,14 @@ mod settle;
 
 use std::sync::Arc;
 
+use memchr::memmem;
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
 use super::{
     StoreError,
     rows::{FIRST, NEVER, to_i64},
-    tally::Transaction,
+    transaction::Transaction,
 };
 use crate::model::{ChannelState, DeliveryId, Event, Millis, State};
 
@@ -60,19 +61,30 @@ pub struct Accepted {
 
 pub(super) fn accept(transaction: &mut Transaction<'_>, new: &NewEvent) -> Result<Accepted, StoreError> {
     let NewEvent { event, deliveries } = new;
-    let connection = transaction.connection;
     let count = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO events (id, source, type, title, body, url, project, subject, occurred_at, received_at, data, payload, deliveries)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id, source) DO NOTHING",
-        )?
-        .execute(params![
-            event.id, event.source, event.kind.as_str(), event.title, event.body, event.url, event.project,
-            event.subject, to_i64(event.occurred_at), to_i64(event.received_at), event.data.get(), &event.payload[..], count,
-        ])?;
+    let (seq, data) = (transaction.events.next(), event.data.get());
+    let (at, length) = part(data, &event.payload).unzip();
+    let inserted = transaction.hot.event.execute(params![
+        seq,
+        event.id,
+        event.source,
+        event.kind.as_str(),
+        event.title,
+        event.body,
+        event.url,
+        event.project,
+        event.subject,
+        to_i64(event.occurred_at),
+        to_i64(event.received_at),
+        if at.is_none() { data } else { "" },
+        &event.payload[..],
+        count,
+        at,
+        length,
+    ])?;
     if inserted == 0 {
-        let deliveries = connection
+        let deliveries = transaction
+            .connection
             .prepare_cached("SELECT deliveries FROM events WHERE id = ?1 AND source = ?2")?
             .query_row(params![event.id, event.source], |row| row.get(0))
             .optional()?;
@@ -84,10 +96,19 @@ pub(super) fn accept(transaction: &mut Transaction<'_>, new: &NewEvent) -> Resul
             rows: Vec::new(),
         });
     }
-    let seq = connection.last_insert_rowid();
     let rows = deliveries.iter().map(|delivery| add(transaction, seq, delivery, event.received_at));
     let rows = rows.collect::<Result<_, _>>()?;
     Ok(Accepted { id: event.id.clone(), deliveries: count, duplicate: false, rows })
+}
+
+/// Where in the payload the data stands, when that is worth telling.
+fn part(data: &str, payload: &[u8]) -> Option<(u32, u32)> {
+    let data = data.as_bytes();
+    // By its beginning: a finder of long texts takes longer to make than to use.
+    let head = data.get(..32)?;
+    let at =
+        memmem::find_iter(payload, head).find(|at| payload.get(*at..).is_some_and(|rest| rest.starts_with(data)))?;
+    u32::try_from(at).ok().zip(u32::try_from(data.len()).ok())
 }
 
 /// Adds a pending delivery to an event that is there; its row, unless it waits for an earlier one of its sequence.
@@ -103,15 +124,11 @@ fn add(
         true => FIRST,
         false => to_i64(now),
     };
-    transaction
-        .connection
-        .prepare_cached(
-            "INSERT INTO deliveries (id, event, channel, due_at, created_at, updated_at, sequence)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
-        )?
-        .execute(params![new.id.to_bytes(), event, new.channel, due_at, to_i64(now), new.sequence])?;
+    let seq = transaction.deliveries.next();
+    let (id, now) = (new.id.to_bytes(), to_i64(now));
+    transaction.hot.delivery.execute(params![seq, id, event, new.channel, due_at, now, new.sequence])?;
     transaction.moved(&new.channel, None, Some(State::Pending));
-    Ok((!waits).then(|| transaction.connection.last_insert_rowid()))
+    Ok((!waits).then_some(seq))
 }
 
 /// Whether a delivery of the sequence is pending already.

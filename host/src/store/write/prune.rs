@@ -7,7 +7,7 @@ use crate::{
     store::{
         StoreError,
         rows::{state, to_i64},
-        tally::Transaction,
+        transaction::Transaction,
     },
 };
 
@@ -46,7 +46,8 @@ pub(in crate::store) fn prune(transaction: &mut Transaction<'_>, what: Prune) ->
     let mut ended = connection.prepare_cached(
         "SELECT d.seq, d.channel, d.state, d.event,
            octet_length(e.payload) + octet_length(e.data) + octet_length(e.body)
-           + (SELECT ifnull(sum(octet_length(record)), 0) FROM attempts WHERE delivery = d.seq)
+           + (SELECT ifnull(sum(octet_length(record)), 0) FROM attempts WHERE seq BETWEEN d.seq << 20 AND (d.seq << 20) + 1048575)
+           + (SELECT ifnull(sum(octet_length(record)), 0) FROM attempts_2 WHERE delivery = d.seq)
          FROM deliveries d JOIN events e ON e.seq = d.event
          WHERE d.state <> 0 AND d.updated_at < ?1 ORDER BY d.updated_at LIMIT ?2",
     )?;
@@ -73,6 +74,9 @@ pub(in crate::store) fn prune(transaction: &mut Transaction<'_>, what: Prune) ->
         .execute(params![before, ROWS])?;
     pruned.rows += events as u64;
     pruned.more |= events == ROWS as usize;
+    if pruned.rows > 0 {
+        transaction.keep_numbers()?;
+    }
     connection
         .prepare_cached(
             "DELETE FROM threads WHERE (channel, subject) IN (SELECT channel, subject FROM threads WHERE at < ?1 LIMIT ?2)",
@@ -86,7 +90,8 @@ pub(in crate::store) fn prune(transaction: &mut Transaction<'_>, what: Prune) ->
 fn take(transaction: &Transaction<'_>, seq: i64, event: i64) -> Result<(), StoreError> {
     let connection = transaction.connection;
     for statement in [
-        "DELETE FROM attempts WHERE delivery = ?1",
+        "DELETE FROM attempts WHERE seq BETWEEN ?1 << 20 AND (?1 << 20) + 1048575",
+        "DELETE FROM attempts_2 WHERE delivery = ?1",
         "DELETE FROM hops WHERE delivery = ?1",
         "DELETE FROM deliveries WHERE seq = ?1",
     ] {

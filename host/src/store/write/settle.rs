@@ -7,8 +7,8 @@ use crate::{
     model::{Attempt, ChannelState, FailReason, Millis, State},
     store::{
         StoreError,
-        rows::{NEVER, state, state_code, to_i64, to_millis},
-        tally::Transaction,
+        rows::{self, NEVER, state, state_code, to_i64, to_millis},
+        transaction::Transaction,
     },
 };
 
@@ -18,7 +18,9 @@ pub struct Settlement {
     pub seq: i64,
     /// When the delivery's schedule began, as the attempt knew it.
     pub since: Millis,
-    /// The account of the attempt.
+    /// The delivery's channel.
+    pub channel: String,
+    /// The account of the attempt; bodies that are the event's payload are left out.
     pub attempt: Attempt,
     /// What comes next.
     pub next: Next,
@@ -29,7 +31,7 @@ pub struct Settlement {
     /// The receipt's reference: channel, subject, reference.
     pub thread: Option<(String, String, String)>,
     /// The channel's state, when it has changed.
-    pub channel: Option<(String, ChannelState)>,
+    pub state: Option<ChannelState>,
     /// What others are told of the channel.
     pub news: Vec<NewEvent>,
     /// What others are told when the delivery fails by this.
@@ -70,7 +72,9 @@ impl Settlement {
     pub fn weight(&self) -> usize {
         const FIXED: usize = 2048;
         let exchanges = self.attempt.exchanges.iter().map(|exchange| {
-            FIXED + exchange.request.body.len() + exchange.response.as_ref().map_or(0, |response| response.body.len())
+            FIXED
+                + exchange.request.body.as_ref().map_or(0, String::len)
+                + exchange.response.as_ref().map_or(0, |response| response.body.len())
         });
         FIXED + exchanges.sum::<usize>()
     }
@@ -108,25 +112,39 @@ struct Found {
 }
 
 /// True when more has become due than the settlement says: the next of its sequence, or the delivery itself.
-pub(in crate::store) fn settle(transaction: &mut Transaction<'_>, settled: &Settlement) -> Result<bool, StoreError> {
-    if let Some((name, state)) = &settled.channel {
-        channel(transaction, name, state)?;
+pub(in crate::store) fn settle(
+    transaction: &mut Transaction<'_>,
+    settled: &Settlement,
+    record: &str,
+) -> Result<bool, StoreError> {
+    if let Some(state) = &settled.state {
+        channel(transaction, &settled.channel, state)?;
     }
     for event in &settled.news {
         accept(transaction, event)?;
     }
+    if settled.failure.is_none() && settled.fallback.is_none() && update(transaction, settled)? {
+        note(transaction, settled, record)?;
+        transaction.moved(&settled.channel, Some(State::Pending), Some(settled.next.state()));
+        return Ok(false);
+    }
+    settle_slowly(transaction, settled, record)
+}
+
+/// The same for a delivery that has consequences, or that somebody may have changed since.
+fn settle_slowly(transaction: &mut Transaction<'_>, settled: &Settlement, record: &str) -> Result<bool, StoreError> {
     let Some(found) = find(transaction, settled.seq)? else {
         // Cancelled, and pruned since.
         return Ok(false);
     };
-    note(transaction, settled)?;
+    note(transaction, settled, record)?;
     // What somebody has cancelled or has had retried meanwhile stays so, unless it was taken all the same.
     if (found.state != State::Pending || found.since != settled.since) && settled.next != Next::Delivered {
         let mut count = transaction.connection.prepare_cached("UPDATE deliveries SET attempts = ?2 WHERE seq = ?1")?;
         count.execute(params![settled.seq, settled.attempt.number])?;
         return Ok(found.state == State::Pending);
     }
-    update(transaction, settled)?;
+    update_found(transaction, settled)?;
     let next = settled.next.state();
     transaction.moved(&found.channel, Some(found.state), Some(next));
     if next == State::Failed {
@@ -174,12 +192,10 @@ fn find(transaction: &Transaction<'_>, seq: i64) -> Result<Option<Found>, StoreE
 }
 
 /// The attempt's account, the hop and the thread.
-fn note(transaction: &Transaction<'_>, settled: &Settlement) -> Result<(), StoreError> {
+fn note(transaction: &mut Transaction<'_>, settled: &Settlement, record: &str) -> Result<(), StoreError> {
+    let row = rows::attempt(settled.seq, settled.attempt.number);
+    transaction.hot.attempt.execute(params![row, record])?;
     let connection = transaction.connection;
-    let record = serde_json::to_string(&settled.attempt).map_err(|error| StoreError::Damaged(error.to_string()))?;
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO attempts (delivery, number, record) VALUES (?1, ?2, ?3)")?
-        .execute(params![settled.seq, settled.attempt.number, record])?;
     match &settled.hop {
         HopAfter::None => {}
         HopAfter::Gone => {
@@ -195,28 +211,45 @@ fn note(transaction: &Transaction<'_>, settled: &Settlement) -> Result<(), Store
     Ok(())
 }
 
-fn update(transaction: &Transaction<'_>, settled: &Settlement) -> Result<(), StoreError> {
+/// What becomes of the delivery: due_at, step, reason.
+fn outcome(settled: &Settlement) -> (i64, Option<u32>, Option<&'static str>) {
     let now = to_i64(settled.now);
-    let (due_at, step, reason) = match settled.next {
+    match settled.next {
         Next::Delivered => (now, None, None),
         Next::Again { at, step } => (to_i64(at), Some(step), None),
         Next::Failed(reason) => (now, None, Some(reason.as_str())),
-    };
+    }
+}
+
+/// Updates the delivery when it is as the attempt knew it and nothing waits for it; false when it is not.
+fn update(transaction: &mut Transaction<'_>, settled: &Settlement) -> Result<bool, StoreError> {
+    let (due_at, step, reason) = outcome(settled);
+    let (state, now, since) = (state_code(settled.next.state()), to_i64(settled.now), to_i64(settled.since));
+    let number = settled.attempt.number;
+    let updated = transaction.hot.settle.execute(params![
+        settled.seq,
+        state,
+        reason,
+        number,
+        due_at,
+        now,
+        step,
+        settled.channel,
+        since
+    ])?;
+    Ok(updated > 0)
+}
+
+fn update_found(transaction: &Transaction<'_>, settled: &Settlement) -> Result<(), StoreError> {
+    let (due_at, step, reason) = outcome(settled);
+    let (state, now) = (state_code(settled.next.state()), to_i64(settled.now));
     transaction
         .connection
         .prepare_cached(
             "UPDATE deliveries SET state = ?2, reason = ?3, attempts = ?4, due_at = ?5, updated_at = ?6, step = ifnull(?7, step)
              WHERE seq = ?1",
         )?
-        .execute(params![
-            settled.seq,
-            state_code(settled.next.state()),
-            reason,
-            settled.attempt.number,
-            due_at,
-            now,
-            step
-        ])?;
+        .execute(params![settled.seq, state, reason, settled.attempt.number, due_at, now, step])?;
     Ok(())
 }
 
