@@ -19,6 +19,7 @@ mod delivering;
 #[cfg(target_os = "linux")]
 mod faulty_disk;
 mod golden;
+mod handing_over;
 mod harness;
 mod hops;
 mod hostile;

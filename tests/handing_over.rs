@@ -1,0 +1,80 @@
+//! What is accepted goes to its channel from memory as long as there is room, and by way of the store beyond that: once.
+
+use std::collections::BTreeSet;
+
+use herald::model::State;
+
+use crate::{
+    harness::{Receiver, Setup},
+    operating::ordered,
+    pacing::hook,
+};
+
+fn events(from: u32, to: u32) -> String {
+    let events: Vec<_> = (from..to).map(|number| format!(r#"{{"type":"a","id":"e{number}"}}"#)).collect();
+    format!("[{}]", events.join(","))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_memory_holds_is_delivered_once_and_in_order() {
+    let receiver = Receiver::start().await;
+    receiver.hold();
+    let setup = Setup::new(&hook("a", &receiver, "concurrency = 1"));
+    let host = setup.start().await;
+    // The first is held, and so is what comes after; part of it is accepted when there is no more room.
+    for batch in 0..15 {
+        host.accepted(events(batch * 100, (batch + 1) * 100)).await;
+    }
+    receiver.release();
+    // More comes while the channel catches up.
+    for batch in 15..20 {
+        host.accepted(events(batch * 100, (batch + 1) * 100)).await;
+    }
+    let received = receiver.wait_for(2000).await;
+    host.drain().await;
+    let order: Vec<_> = received.iter().map(|one| one.json()["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(order, (0..2000).map(|number| format!("e{number}")).collect::<Vec<_>>());
+    assert_eq!(receiver.received().len(), 2000);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_many_posts_at_once_are_delivered_once() {
+    let receiver = Receiver::start().await;
+    let setup = Setup::new(&hook("a", &receiver, "concurrency = 4"));
+    let host = setup.start().await;
+    let posts = (0..8).map(|post| {
+        let host = &host;
+        async move {
+            for number in 0..100 {
+                host.accepted(events(post * 1000 + number, post * 1000 + number + 1)).await;
+            }
+        }
+    });
+    futures_util::future::join_all(posts).await;
+    let received = receiver.wait_for(800).await;
+    host.drain().await;
+    assert_eq!(receiver.received().len(), 800);
+    let ids: BTreeSet<_> = received.iter().map(|one| one.json()["id"].to_string()).collect();
+    assert_eq!(ids.len(), 800);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cancelled_while_it_waits_in_memory_is_not_sent() {
+    let receiver = Receiver::start().await;
+    receiver.hold();
+    let setup = Setup::new(&hook("a", &receiver, "concurrency = 1"));
+    let host = setup.start().await;
+    host.accepted(events(0, 1)).await;
+    receiver.wait_for(1).await;
+    host.accepted(events(1, 4)).await;
+    let cancelled = host.deliveries().await.into_iter().find(|one| one.delivery.event == "e2").unwrap();
+    ordered(&host, &format!("/v1/deliveries/{}/cancel", cancelled.delivery.id)).await;
+    receiver.release();
+    let all = host.drain().await;
+    assert_eq!(all.iter().filter(|one| one.delivery.state == State::Cancelled).count(), 1);
+    let ids: Vec<_> = receiver.received().iter().map(|one| one.json()["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, ["e0", "e1", "e3"]);
+    host.stop().await;
+}
