@@ -68,7 +68,7 @@ impl Options {
                 "take them out of the URL; an adapter that signs in has settings for them".to_owned(),
             ));
         }
-        let name = named(&host);
+        let name = name_of(url, &host);
         check_host(&name, declared, pointed)?;
         if url.scheme() == "http" && !self.allow_http.iter().any(|allowed| matches(allowed, &name)) {
             return Err(Refused::blocked(
@@ -109,12 +109,11 @@ impl Options {
     }
 }
 
-/// The host of a URL, which is in lower case already, as [`normal`] has it.
-fn named<'u>(host: &Host<&'u str>) -> Cow<'u, str> {
-    match host {
-        Host::Domain(name) => Cow::Borrowed(name.trim_end_matches('.')),
-        Host::Ipv4(ip) => Cow::Owned(ip.to_string()),
-        Host::Ipv6(ip) => Cow::Owned(ip.to_string()),
+/// The URL's host as [`normal`] has it; the parser has put it in lower case.
+fn name_of<'u>(url: &'u Url, host: &Host<&str>) -> Cow<'u, str> {
+    match (host, url.host_str()) {
+        (Host::Ipv6(ip), _) => Cow::Owned(ip.to_string()),
+        (_, name) => Cow::Borrowed(name.unwrap_or_default().trim_end_matches('.')),
     }
 }
 

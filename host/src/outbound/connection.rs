@@ -61,6 +61,15 @@ impl Own {
         self.driver.is_some() && self.sender.is_ready()
     }
 
+    /// Ends it as the protocols below would have it: TLS says so to the other end.
+    pub(super) fn close(self) {
+        let Self { sender, driver, .. } = self;
+        drop(sender);
+        if let Some(driver) = driver {
+            tokio::spawn(driver);
+        }
+    }
+
     /// One exchange; true when the connection may be used for another one.
     pub(super) async fn exchange(
         &mut self,

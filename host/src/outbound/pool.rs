@@ -88,6 +88,20 @@ impl Pool {
         }
     }
 
+    /// Takes out what nobody uses any more.
+    pub(super) fn sweep(&self) -> Vec<Own> {
+        let mut gone = Vec::new();
+        let mut state = self.lock();
+        let State { origins, idle, .. } = &mut *state;
+        origins.retain(|_, origin| {
+            gone.extend(origin.idle.extract_if(.., |(own, since)| since.elapsed() >= IDLE || !own.is_open()));
+            origin.shared.take_if(|(shared, used)| used.elapsed() >= IDLE || !shared.is_open());
+            !origin.idle.is_empty() || origin.shared.is_some()
+        });
+        *idle = origins.values().map(|origin| origin.idle.len()).sum();
+        gone.into_iter().map(|(own, _)| own).collect()
+    }
+
     /// Sweeping ends with the pool, or with the runtime that it was begun on.
     fn have_swept(self: &Arc<Self>, state: &mut State) {
         if state.sweeper.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -104,16 +118,6 @@ async fn sweep(pool: Weak<Pool>) {
     loop {
         clock::pause(SWEEP).await;
         let Some(pool) = pool.upgrade() else { return };
-        // Closed when the lock is free again.
-        let mut gone = Vec::new();
-        let mut state = pool.lock();
-        let State { origins, idle, .. } = &mut *state;
-        origins.retain(|_, origin| {
-            let before = gone.len();
-            gone.extend(origin.idle.extract_if(.., |(own, since)| since.elapsed() >= IDLE || !own.is_open()));
-            *idle -= gone.len() - before;
-            origin.shared.take_if(|(shared, used)| used.elapsed() >= IDLE || !shared.is_open());
-            !origin.idle.is_empty() || origin.shared.is_some()
-        });
+        pool.sweep().into_iter().for_each(Own::close);
     }
 }

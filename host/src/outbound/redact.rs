@@ -263,23 +263,25 @@ fn aligned(engine: &impl Engine, value: &str, shift: usize) -> String {
 /// Headers as they are shown: credentials and secrets redacted, what goes beyond 64 KiB left out.
 pub(super) fn headers(map: &HeaderMap, secrets: &Secrets) -> Vec<Header> {
     let mut room = HEADERS;
-    let shown = map.iter().map(|(name, value)| {
+    let mut shown = Vec::with_capacity(map.len());
+    for (name, value) in map {
         let value = if CREDENTIALS.contains(&name.as_str()) {
             MASK.to_owned()
         } else {
-            secrets.redact(&String::from_utf8_lossy(value.as_bytes())).into_owned()
+            secrets.redact(&text(value.as_bytes())).into_owned()
         };
         // A name may be an echo, too.
-        (secrets.redact(name.as_str()).into_owned(), value)
-    });
+        let name = secrets.redact(name.as_str()).into_owned();
+        let Some(left) = room.checked_sub(name.len() + value.len()) else { break };
+        room = left;
+        shown.push((name, value));
+    }
     shown
-        .take_while(|(name, value)| {
-            let size = name.len() + value.len();
-            let fits = size <= room;
-            room = room.saturating_sub(size);
-            fits
-        })
-        .collect()
+}
+
+/// Bytes as text. That they are text as they stand is found out sooner than where they are not.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// How much of a body must be there so that [`excerpt`] can find a secret that begins in what is kept.
@@ -290,13 +292,12 @@ pub(super) fn needed(secrets: &Secrets) -> usize {
 /// The first 64 KiB of a body as text, redacted. `more` says that the body went on after these bytes.
 pub(super) fn excerpt(bytes: &[u8], more: bool, secrets: &Secrets) -> String {
     let head = bytes.get(..needed(secrets)).unwrap_or(bytes);
-    let text = String::from_utf8_lossy(head);
-    let mut text = secrets.redact(&text).into_owned();
+    let mut shown = secrets.redact(&text(head)).into_owned();
     if more || head.len() < bytes.len() {
-        secrets.trim_end(&mut text);
+        secrets.trim_end(&mut shown);
     }
-    text.truncate(text.floor_char_boundary(EXCERPT));
-    text
+    shown.truncate(shown.floor_char_boundary(EXCERPT));
+    shown
 }
 
 #[cfg(test)]

@@ -43,12 +43,10 @@ impl Skip {
     }
 }
 
+/// Letters that differ in case only are in the same one.
 fn slot(pair: &[u8]) -> usize {
-    match pair {
-        [first, second] => {
-            let [first, second] = [first, second].map(|byte| usize::from(byte.to_ascii_lowercase()));
-            (first << 5 ^ second) % PAIRS
-        }
+    match *pair {
+        [first, second] => (usize::from(first | 0x20) << 5 ^ usize::from(second | 0x20)) % PAIRS,
         _ => 0,
     }
 }

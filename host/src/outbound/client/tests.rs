@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -51,15 +56,16 @@ async fn request(stream: &mut TcpStream) -> String {
 
 /// Answers every request on the connection with the bytes, and then closes where `close` says so.
 async fn answering(answer: &'static [u8], close: bool) -> u16 {
-    receiver(move |mut stream| async move {
-        while !request(&mut stream).await.is_empty() {
-            let _ = stream.write_all(answer).await;
-            if close {
-                return;
-            }
+    receiver(move |stream| answer_all(stream, answer, close)).await
+}
+
+async fn answer_all(mut stream: TcpStream, answer: &'static [u8], close: bool) {
+    while !request(&mut stream).await.is_empty() {
+        let _ = stream.write_all(answer).await;
+        if close {
+            return;
         }
-    })
-    .await
+    }
 }
 
 fn local() -> Options {
@@ -131,6 +137,47 @@ async fn a_reused_connection_has_no_connect_time() {
         assert_eq!(again.timing.connect_us, None);
         assert_eq!(again.response.unwrap().status, 200);
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_other_end_closes_while_it_is_idle_is_let_go_of() {
+    let (close, closing) = tokio::sync::watch::channel(false);
+    let port = receiver(move |mut stream| {
+        let mut closing = closing.clone();
+        async move {
+            request(&mut stream).await;
+            let _ = stream.write_all(OK).await;
+            let _ = closing.wait_for(|now| *now).await;
+        }
+    })
+    .await;
+    let client = Client::new(local()).unwrap();
+    assert_eq!(send_by(&client, &format!("http://127.0.0.1:{port}/"), LONG).await.error, None);
+    assert!(client.pool.sweep().is_empty(), "it is kept");
+    close.send_replace(true);
+    let gone = async {
+        while client.pool.sweep().is_empty() {
+            crate::clock::pause(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_burst_goes_over_the_connections_of_the_one_before_it() {
+    static ACCEPTED: AtomicUsize = AtomicUsize::new(0);
+    let port = receiver(move |stream| {
+        ACCEPTED.fetch_add(1, Ordering::SeqCst);
+        answer_all(stream, OK, false)
+    })
+    .await;
+    let client = Client::new(local()).unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    for _ in 0..3 {
+        let sent = join_all((0..64).map(|_| send_by(&client, &url, LONG))).await;
+        assert!(sent.iter().all(|sent| sent.error.is_none()));
+    }
+    assert_eq!(ACCEPTED.load(Ordering::SeqCst), 64);
 }
 
 #[tokio::test]
