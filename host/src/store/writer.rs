@@ -17,6 +17,10 @@ use crate::model::{Action, ChannelState, DeliveryId, Job, JobId, Millis};
 
 /// Operations in one commit: bounds the time that the first of them waits.
 const BATCH: usize = 512;
+/// Where the last commit had so many, the next one waits a moment for more: a commit has its price whatever is in it, and
+/// while this thread sleeps nobody has to wake it. Who is alone is not kept waiting.
+const BUSY: usize = 8;
+const GATHER: Duration = Duration::from_micros(200);
 /// How often a store that can't be written is tried.
 const PROBE: Duration = Duration::from_secs(1);
 
@@ -127,6 +131,7 @@ impl Drop for Writer {
 fn write_all(transaction: &mut Transaction<'_>, receiver: &Receiver<Waiting>, trouble: &Trouble) {
     let ticks = crossbeam_channel::tick(PROBE);
     let never = crossbeam_channel::never();
+    let mut busy = false;
     let mut batch = Vec::with_capacity(BATCH);
     let mut answers = Vec::with_capacity(BATCH);
     loop {
@@ -143,7 +148,11 @@ fn write_all(transaction: &mut Transaction<'_>, receiver: &Receiver<Waiting>, tr
             }
         };
         batch.push(first);
+        if busy {
+            thread::sleep(GATHER);
+        }
         batch.extend(receiver.try_iter().take(BATCH - 1));
+        busy = batch.len() >= BUSY;
         let committed = transaction.commit(|transaction| {
             for (op, _) in &batch {
                 answers.push(op.apply(transaction)?);
