@@ -16,7 +16,7 @@ use crate::process::{cargo, output, run as run_command};
 use crate::tools::Tools;
 
 /// As `herald-stages` has them.
-const STAGES: [&str; 8] = ["read", "route", "prepare", "sign", "redact", "judge", "settle", "record"];
+const STAGES: [&str; 7] = ["read", "route", "prepare", "sign", "redact", "settle", "record"];
 const TIMES: u64 = 1000;
 /// In percent.
 const TOLERANCE: u64 = 5;
@@ -56,18 +56,10 @@ pub fn run_with(root: &Path, options: Options, tools: &mut Tools) -> Result<()> 
         return Ok(());
     }
     tools.valgrind()?;
-    // Together with the host, whose crates are built by then.
-    run_command(cargo(root).args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "herald",
-        "--package",
-        "herald-load",
-        "--bin",
-        "herald-stages",
-    ]))?;
+    let mut build = cargo(root);
+    // Together with the host, whose crates are built by then; built incrementally, it is other code.
+    build.args(["build", "--release", "--locked", "--package", "herald", "--package", "herald-load"]);
+    run_command(build.args(["--bin", "herald-stages"]).env("CARGO_INCREMENTAL", "0"))?;
     let mut found = Figures {
         compiler: output(Command::new("rustc").current_dir(root).arg("--version")).context("there is no rustc")?,
         architecture: std::env::consts::ARCH.to_owned(),

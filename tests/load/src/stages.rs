@@ -9,7 +9,7 @@ use bytes::Bytes;
 use herald::{
     model::{
         AdapterId, Attempt, Auth, Body, Breaker, Event, Exchange, Health, Outcome, Pattern, Policy, Request, Response,
-        Route, Sign, Timing, judge_by_status,
+        Route, Sign, Timing, Verdict, Wait, judge_by_status,
     },
     outbound::{self, Destination, Options, Prepared, Sealed, Secrets},
     pipeline::incoming::{self, Post, Surroundings},
@@ -33,7 +33,6 @@ fn main() -> Result<()> {
         // In software: callgrind's processor has no instructions for SHA-256.
         "sign" => repeat(|| work.prepare(&work.secrets.seal(|| 7), true)),
         "redact" => repeat(|| work.prepared.sent(&work.secrets)),
-        "judge" => repeat(|| judge_by_status(&work.response, NOW)),
         "settle" => repeat(|| work.settle()),
         "record" => repeat(|| serde_json::to_string(&work.attempt)),
         _ => bail!("there is no stage `{name}`"),
@@ -119,12 +118,13 @@ impl Work {
         prepare(sealed, &self.options, &self.event.payload, signed)
     }
 
-    /// What a failed attempt and a good one after it do to channel and delivery.
-    fn settle(&self) -> (Health, Option<herald::model::Wait>) {
+    /// What an answer means, and what a failed attempt and a good one after it do to channel and delivery.
+    fn settle(&self) -> (Verdict, Health, Option<Wait>) {
+        let verdict = judge_by_status(&self.response, NOW);
         let mut health = Health::default();
         health.note(Sign::Ill, NOW, NOW, &self.breaker);
         health.note(Sign::of(true, self.attempt.exchanges.last()), NOW, NOW, &self.breaker);
-        (health, self.policy.wait(0, Duration::from_secs(1), None, 0.5))
+        (verdict, health, self.policy.wait(0, Duration::from_secs(1), None, 0.5))
     }
 }
 
