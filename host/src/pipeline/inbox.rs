@@ -22,8 +22,10 @@ pub(super) struct Inbox(Mutex<State>);
 #[derive(Default)]
 struct State {
     is_open: bool,
-    /// An earlier event of the same subject may have left something on the channel, which only the store knows.
-    may_refer: bool,
+    /// No delivered event has left anything on the channel for the next of its subject: the store was asked.
+    has_no_threads: bool,
+    /// One has, since.
+    has_thread: bool,
     /// The store has been asked for all rows up to this one.
     known: i64,
     due: VecDeque<Due>,
@@ -32,10 +34,10 @@ struct State {
 
 impl Inbox {
     /// From now on what is accepted is taken. What is in it is forgotten: the store is about to tell of it.
-    pub fn open(&self, may_refer: bool) {
+    pub fn open(&self) {
         let mut state = self.state();
         state.forget();
-        (state.is_open, state.may_refer) = (true, may_refer);
+        state.is_open = true;
     }
 
     /// Takes no more, and forgets what is in it.
@@ -45,9 +47,10 @@ impl Inbox {
         state.is_open = false;
     }
 
-    /// The store has told of all that is due up to this row.
-    pub fn know(&self, row: i64) {
+    /// The store has told of all that is due up to this row, and whether the channel has threads.
+    pub fn know(&self, row: i64, has_threads: bool) {
         let mut state = self.state();
+        state.has_no_threads = !has_threads;
         state.known = state.known.max(row);
         let known = state.known;
         let newer: Vec<Due> = state.due.drain(..).filter(|due| due.seq > known).collect();
@@ -58,7 +61,7 @@ impl Inbox {
     /// Puts a delivery in; false when the lane has to ask the store for it.
     pub fn put(&self, due: Due) -> bool {
         let mut state = self.state();
-        if !state.is_open || (state.may_refer && due.event.subject.is_some()) {
+        if !state.is_open || (state.may_refer() && due.event.subject.is_some()) {
             state.is_open = false;
             return false;
         }
@@ -68,6 +71,11 @@ impl Inbox {
         }
         // This one is in; when it was the last that is taken, the lane learns so from the next.
         true
+    }
+
+    /// From now on the store is asked for what the earlier events of a subject have left.
+    pub fn note_thread(&self) {
+        self.state().has_thread = true;
     }
 
     /// Takes out what is in it.
@@ -83,6 +91,11 @@ impl Inbox {
 }
 
 impl State {
+    /// Whether an earlier event of the same subject may have left something, which only the store knows.
+    fn may_refer(&self) -> bool {
+        self.has_thread || !self.has_no_threads
+    }
+
     fn forget(&mut self) {
         self.due.clear();
         self.bytes = 0;
@@ -118,13 +131,21 @@ mod tests {
         inbox.take().iter().map(|due| due.seq).collect()
     }
 
+    /// As it is when a lane has asked the store.
+    fn inbox(known: i64, has_threads: bool) -> Inbox {
+        let inbox = Inbox::default();
+        inbox.open();
+        inbox.know(known, has_threads);
+        inbox
+    }
+
     #[test]
     fn what_is_accepted_while_the_store_is_asked_is_taken_once() {
         let inbox = Inbox::default();
         assert!(!inbox.put(due(1, 0, None)), "the lane has not asked yet");
-        inbox.open(false);
+        inbox.open();
         assert!(inbox.put(due(2, 0, None)) && inbox.put(due(4, 0, None)));
-        inbox.know(3);
+        inbox.know(3, false);
         // Handed over late: the store has told of it.
         assert!(inbox.put(due(3, 0, None)) && inbox.put(due(5, 0, None)));
         assert_eq!(rows(&inbox), [4, 5]);
@@ -134,13 +155,12 @@ mod tests {
     #[test]
     fn an_inbox_that_is_full_takes_no_more_until_the_store_has_been_asked() {
         for (payload, most) in [(0, MOST), (BYTES / 4, 4)] {
-            let inbox = Inbox::default();
-            inbox.open(false);
+            let inbox = inbox(0, false);
             let taken = (1..).take_while(|row| inbox.put(due(*row, payload, None))).count();
             assert_eq!(taken, most);
             assert_eq!(rows(&inbox).len(), most);
             assert!(!inbox.put(due(9000, 0, None)), "what was refused comes first");
-            inbox.open(false);
+            inbox.open();
             assert!(inbox.put(due(9001, 0, None)));
             inbox.close();
             assert!(rows(&inbox).is_empty() && !inbox.put(due(9002, 0, None)));
@@ -149,11 +169,17 @@ mod tests {
 
     #[test]
     fn what_may_have_a_reference_is_left_to_the_store() {
-        let inbox = Inbox::default();
-        inbox.open(true);
-        assert!(inbox.put(due(1, 0, None)));
-        assert!(!inbox.put(due(2, 0, Some("s"))));
-        assert!(!inbox.put(due(3, 0, None)), "it would overtake the one before");
-        assert_eq!(rows(&inbox), [1]);
+        let threads = inbox(0, true);
+        assert!(threads.put(due(1, 0, None)));
+        assert!(!threads.put(due(2, 0, Some("s"))));
+        assert!(!threads.put(due(3, 0, None)), "it would overtake the one before");
+        assert_eq!(rows(&threads), [1]);
+        let none = inbox(0, false);
+        assert!(none.put(due(1, 0, Some("s"))));
+        none.note_thread();
+        assert!(!none.put(due(2, 0, Some("s"))));
+        none.open();
+        none.know(2, false);
+        assert!(!none.put(due(3, 0, Some("s"))), "the store was asked before the thread was there");
     }
 }

@@ -28,6 +28,9 @@ impl Inner {
     pub(super) async fn record(&self, lane: &Lane, slot: Slot, settlement: Settlement) -> bool {
         let news = settlement.news.iter().chain(&settlement.failure).flat_map(|new| &new.deliveries);
         let others: Vec<String> = news.chain(&settlement.fallback).map(|new| new.channel.clone()).collect();
+        if settlement.thread.is_some() {
+            lane.inbox.note_thread();
+        }
         let bytes = settlement.weight();
         // The receiver has done its part: others can be delivered, as long as there is room for what they come to.
         let slot = match self.unwritten.fetch_add(bytes, Ordering::Relaxed) {

@@ -190,7 +190,7 @@ impl Hand {
             self.ahead.extend(lane.inbox.take());
         }
         if self.is_idle() && lane.stale.swap(false, Ordering::AcqRel) {
-            self.read(inner, lane, served).await?;
+            self.read(inner, lane).await?;
         }
         self.limiter.set(served.channel.rate);
         let policy = &served.channel.policy;
@@ -242,18 +242,18 @@ impl Hand {
     }
 
     /// Asks the store for what is due and neither read ahead nor under way.
-    async fn read(&mut self, inner: &Inner, lane: &Lane, served: &Served) -> Result<(), StoreError> {
+    async fn read(&mut self, inner: &Inner, lane: &Lane) -> Result<(), StoreError> {
         let now = inner.clock.now();
         let ahead = self.ahead.iter().map(|due| due.delivery.id);
         let in_hand = self.under_way.values().map(|under_way| under_way.id).chain(ahead).collect();
-        lane.inbox.open(served.adapter.reads_replies());
+        lane.inbox.open();
         let window = inner.store.due(&lane.name, now, in_hand, WINDOW).await?;
         if window.next_due.is_some_and(|at| at <= now) {
             // A full window means more: it is asked for when this one is used up, and comes before what is new.
             lane.inbox.close();
             lane.stale.store(true, Ordering::Release);
         } else {
-            lane.inbox.know(window.last);
+            lane.inbox.know(window.last, window.has_threads);
         }
         self.next_due = window.next_due.filter(|at| *at > now);
         self.ahead.extend(window.due);

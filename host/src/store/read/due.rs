@@ -69,6 +69,8 @@ pub struct Window {
     pub next_due: Option<Millis>,
     /// The last row of a delivery that there was, whatever its channel.
     pub last: i64,
+    /// Whether delivered events have left anything on the channel for the next of their subject.
+    pub has_threads: bool,
 }
 
 pub(in crate::store) fn due(
@@ -120,5 +122,7 @@ pub(in crate::store) fn due(
     };
     let last: Option<i64> =
         connection.prepare_cached("SELECT max(seq) FROM deliveries")?.query_row([], |row| row.get(0))?;
-    Ok(Window { due, next_due, last: last.unwrap_or_default() })
+    let has_threads =
+        connection.prepare_cached("SELECT 1 FROM threads WHERE channel = ?1 LIMIT 1")?.exists([channel])?;
+    Ok(Window { due, next_due, last: last.unwrap_or_default(), has_threads })
 }
