@@ -316,5 +316,11 @@ proptest! {
                 model.check().await;
             }
         });
+        // SQLite does not look after what refers to what; the store must.
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let mut lost = connection.prepare("PRAGMA foreign_key_check").unwrap();
+        prop_assert!(!lost.exists([]).unwrap());
+        let orphans = "SELECT 1 FROM attempts WHERE seq >> 20 NOT IN (SELECT seq FROM deliveries)";
+        prop_assert!(!connection.prepare(orphans).unwrap().exists([]).unwrap());
     }
 }
