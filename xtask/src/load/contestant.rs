@@ -74,7 +74,7 @@ impl Contestant {
     pub fn missing(self) -> Option<&'static str> {
         let (program, question, package) = match self {
             Self::Forward | Self::Herald(_) => return None,
-            Self::Nginx => ("nginx", "-v", "nginx-light"),
+            Self::Nginx => ("nginx", "-v", "nginx"),
             Self::Alertmanager => ("prometheus-alertmanager", "--version", "prometheus-alertmanager"),
         };
         output(Command::new(program).arg(question)).is_none().then_some(package)
