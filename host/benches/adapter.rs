@@ -79,6 +79,13 @@ fn d_slack_fresh_sandbox(bencher: Bencher<'_, '_>) {
     in_sandbox(bencher, &slack(), SLACK);
 }
 
+/// Its first job is the payload unchanged: next to nothing but the sandbox.
+#[divan::bench(threads = [1, 2])]
+fn d_webhook_fresh_sandbox(bencher: Bencher<'_, '_>) {
+    let settings = r#"{"url":"https://a.example/","signing_secrets":["heraldsecret0123456789abcdefghijklmnop"]}"#;
+    in_sandbox(bencher, &REGISTRY.get("webhook").unwrap(), settings);
+}
+
 #[divan::bench(threads = [1, 2])]
 fn e_instantiate_alone(bencher: Bencher<'_, '_>) {
     let adapter = load("board", BOARD[0]);

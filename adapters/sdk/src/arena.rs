@@ -17,10 +17,12 @@ const SIZE: usize = if cfg!(test) { 16 } else { 768 } * 1024;
 #[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only tests are native"))]
 static ARENA: Arena = Arena::new();
 
+/// In this order: `used` and the memory that is handed out first share a page, and a call pays for each that it writes to.
+#[repr(C)]
 struct Arena {
-    memory: Memory,
     /// What lies below this offset is handed out.
     used: Cell<usize>,
+    memory: Memory,
 }
 
 #[repr(align(16))]
@@ -31,7 +33,7 @@ unsafe impl Sync for Arena {}
 
 impl Arena {
     const fn new() -> Self {
-        Self { memory: Memory(UnsafeCell::new([0; SIZE])), used: Cell::new(0) }
+        Self { used: Cell::new(0), memory: Memory(UnsafeCell::new([0; SIZE])) }
     }
 
     fn start(&self) -> *mut u8 {

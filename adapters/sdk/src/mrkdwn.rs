@@ -20,6 +20,24 @@ use self::writer::Writer;
 ///
 /// `base` is an absolute address against which links of the form `/path` are resolved: the event's URL, say.
 pub fn render(markdown: &str, max: usize, base: Option<&str>) -> String {
+    if is_plain(markdown) {
+        let mut out = Writer::new(max);
+        out.text(markdown);
+        return out.finish();
+    }
+    parse(markdown, max, base)
+}
+
+/// Whether this is one line in which nothing can mean anything in Markdown, so that it needs no parser: many bodies are.
+fn is_plain(markdown: &str) -> bool {
+    let is_plain = |byte| matches!(byte, b' '..=b'~') && !b"\\`*_~[]<&".contains(&byte);
+    // Whatever else means something does so only at the beginning of a line.
+    markdown.starts_with(|first: char| first.is_ascii_alphabetic())
+        && !markdown.ends_with(' ')
+        && markdown.bytes().all(is_plain)
+}
+
+fn parse(markdown: &str, max: usize, base: Option<&str>) -> String {
     let mut document = Document { out: Writer::new(max), base, lists: Vec::new(), link: None };
     let options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     for event in TextMergeStream::new(Parser::new_ext(markdown, options)) {

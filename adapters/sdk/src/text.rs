@@ -22,11 +22,15 @@ pub fn truncate(text: &str, max: usize) -> Cow<'_, str> {
 
 /// The number of characters as services count them: in UTF-16 units.
 pub fn width(text: &str) -> usize {
-    text.chars().map(char::len_utf16).sum()
+    // By bytes: the first of a character counts one, of one outside of the Basic Multilingual Plane two.
+    text.bytes().map(|byte| usize::from(byte & 0xc0 != 0x80) + usize::from(byte >= 0xf0)).sum()
 }
 
 /// The text on one line: every run of white space is one space, other control characters are gone.
 pub fn single_line(text: &str) -> String {
+    if is_single_line(text) {
+        return text.to_owned();
+    }
     let mut line = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         let start = line.len();
@@ -38,6 +42,19 @@ pub fn single_line(text: &str) -> String {
         }
     }
     line
+}
+
+/// Whether this is a single line already, as far as that can be seen quickly.
+fn is_single_line(text: &str) -> bool {
+    let mut after_blank = true;
+    for byte in text.bytes() {
+        match byte {
+            b' ' if !after_blank => after_blank = true,
+            b'!'..=b'~' => after_blank = false,
+            _ => return false,
+        }
+    }
+    !after_blank
 }
 
 /// A duration by its two largest units: `660.02` seconds are `11m 0s`.
@@ -96,6 +113,9 @@ mod tests {
         assert_eq!(truncate("🦀🦀", 3), "🦀…");
         assert_eq!(truncate("a bcd", 3), "a…");
         assert_eq!(truncate("abc", 0), "…");
+        for text in ["", "aä\u{7ff}\u{800}€\u{ffff}\u{10000}🦀\u{10ffff}"] {
+            assert_eq!(width(text), text.encode_utf16().count());
+        }
         for max in 1..12 {
             assert!(width(&truncate("a🦀äbc🦀 def", max)) <= max);
         }
@@ -105,6 +125,11 @@ mod tests {
     fn a_single_line_has_no_control_characters() {
         assert_eq!(single_line(" a\r\n\tb \u{1b}[31m\u{0} c\u{7}"), "a b [31m c");
         assert_eq!(single_line("\u{0} \u{0}"), "");
+        for (text, expected) in
+            [("a b", "a b"), ("a  b", "a b"), (" a", "a"), ("a ", "a"), ("ä\u{a0}b", "ä b"), (" ", "")]
+        {
+            assert_eq!(single_line(text), expected, "{text:?}");
+        }
     }
 
     #[test]

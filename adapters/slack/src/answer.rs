@@ -28,10 +28,12 @@ struct Json {
 
 pub fn interpret(context: &Context, response: &Response) -> Verdict {
     let body = response.body.trim();
+    if response.status == 200 && body == "ok" {
+        return Verdict::delivered();
+    }
     let json: Json = serde_json::from_str(body).unwrap_or_default();
     let reason = reason(response.status, body);
     match response.status {
-        200 if body == "ok" => Verdict::delivered(),
         408 | 425 | 429 | 500..=599 => {
             let from_body = || replies::seconds(&json.retry_after?.to_string());
             Verdict::Retry((reason, replies::retry_after(response, context.now).or_else(from_body)))

@@ -9,6 +9,14 @@ const MOST: usize = 10;
 const LONGEST_LABEL: usize = 60;
 const LONGEST_VALUE: usize = 300;
 
+/// What Valohai calls a thing's title, name, step and duration.
+const KINDS: [[&str; 4]; 4] = [
+    ["valohai.execution-title", "valohai.execution-name", "valohai.execution-step", "valohai.execution-duration"],
+    ["valohai.task-title", "valohai.task-name", "valohai.task-step", "valohai.task-duration"],
+    ["valohai.pipeline-title", "valohai.pipeline-name", "valohai.pipeline-step", "valohai.pipeline-duration"],
+    ["valohai.deployment-title", "valohai.deployment-name", "valohai.deployment-step", "valohai.deployment-duration"],
+];
+
 /// A label, as plain text, and a value, as mrkdwn.
 #[derive(Debug, PartialEq)]
 pub struct Fact {
@@ -38,11 +46,11 @@ fn known(data: &Data, facts: &mut Vec<Fact>) {
         facts.extend(value.map(|value| Fact { label: label.to_owned(), value }));
     };
     let plain = |key: &str| data.text(key).map(literal);
-    for kind in ["execution", "task", "pipeline", "deployment"] {
-        fact("Title", plain(&format!("valohai.{kind}-title")));
-        fact("Name", plain(&format!("valohai.{kind}-name")));
-        fact("Step", plain(&format!("valohai.{kind}-step")));
-        fact("Duration", data.number(&format!("valohai.{kind}-duration")).map(text::duration));
+    for [title, name, step, duration] in KINDS {
+        fact("Title", plain(title));
+        fact("Name", plain(name));
+        fact("Step", plain(step));
+        fact("Duration", data.number(duration).map(text::duration));
     }
     fact("Project", plain("valohai.project-name"));
     fact("Commit", data.text("valohai.commit-identifier").map(commit));

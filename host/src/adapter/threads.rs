@@ -88,7 +88,12 @@ impl CallThreads {
             // Nobody waits any more when the host stops in the middle: the answer is not missed.
             let _ = sender.send(call());
         });
-        self.0.0.submit(channel, job);
+        if let Some(wake) = self.0.0.submit(channel, job) {
+            // First what else this worker of the runtime has in hand: the calls that it brings are made in one go, by a
+            // thread that is woken once.
+            tokio::task::yield_now().await;
+            drop(wake);
+        }
         let lost = || CallError { function, message: "was not finished by the host".to_owned(), may_pass: true };
         receiver.await.unwrap_or_else(|_| Err(lost()))
     }
@@ -107,7 +112,23 @@ struct State {
     paces: Paces<Arc<str>>,
     /// How many threads sleep: nobody is woken when none does.
     idle: usize,
+    /// Somebody is about to wake a thread.
+    waking: bool,
     ended: bool,
+}
+
+/// Wakes a thread when it is dropped.
+struct Wake<'a>(&'a Pool);
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.waking = false;
+        if state.idle > 0 && state.has_next() {
+            drop(state);
+            self.0.wake.notify_one();
+        }
+    }
 }
 
 impl State {
@@ -124,7 +145,7 @@ impl State {
 
 impl Pool {
     fn new(threads: usize) -> Self {
-        let state = State { turns: Turns::new(), paces: Paces::new(threads), idle: 0, ended: false };
+        let state = State { turns: Turns::new(), paces: Paces::new(threads), idle: 0, waking: false, ended: false };
         Self { state: Mutex::new(state), wake: Condvar::new() }
     }
 
@@ -132,12 +153,12 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn submit(&self, channel: &str, job: Job) {
+    /// The job begins when its turn comes. Where a thread has to be woken for it, and nobody is about to do so, that is
+    /// left to the caller.
+    fn submit(&self, channel: &str, job: Job) -> Option<Wake<'_>> {
         let mut state = self.lock();
         state.turns.push(channel, job);
-        if state.idle > 0 {
-            self.wake.notify_one();
-        }
+        (state.idle > 0 && !std::mem::replace(&mut state.waking, true)).then(|| Wake(self))
     }
 
     /// What a thread does, until all is done and the last handle is gone.
@@ -193,7 +214,7 @@ mod tests {
                 drop(gate.lock().unwrap());
                 told.send((channel, true)).unwrap();
             };
-            self.0.0.submit(channel, Box::new(job));
+            drop(self.0.0.submit(channel, Box::new(job)));
         }
     }
 
@@ -224,6 +245,24 @@ mod tests {
         let ended = ended(&told);
         assert_eq!(ended[..4], ["first", "busy", "other", "busy"]);
         assert_eq!(ended.len(), 502);
+    }
+
+    #[test]
+    fn calls_that_come_together_wake_a_thread_once() {
+        let threads = CallThreads::start(1).unwrap();
+        let pool = &threads.0.0;
+        until("a sleeping thread", || pool.lock().idle == 1);
+        let (tell, told) = mpsc::channel();
+        let submit = |number| {
+            let tell = tell.clone();
+            pool.submit("ops", Box::new(move || tell.send(number).unwrap()))
+        };
+        let wake = submit(1);
+        assert!(wake.is_some() && submit(2).is_none() && submit(3).is_none());
+        assert!(told.try_recv().is_err(), "nothing has begun");
+        // As a delivery that is given up does.
+        drop(wake);
+        assert_eq!([(); 3].map(|()| told.recv_timeout(DEADLINE).unwrap()), [1, 2, 3]);
     }
 
     #[test]

@@ -15,6 +15,30 @@ pub(super) enum Place {
     Fence,
 }
 
+/// Hands literal text on as mrkdwn. `before` is what stands before it in the original text.
+pub(super) fn text(place: Place, before: Option<char>, text: &str, buffer: &mut String) {
+    let (mut before, mut rest) = (before, text);
+    while !rest.is_empty() {
+        let plain = rest.bytes().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
+        let (run, special) = rest.split_at_checked(plain).unwrap_or((rest, ""));
+        buffer.push_str(run);
+        before = run.chars().next_back().or(before);
+        let mut characters = special.chars();
+        if let Some(it) = characters.next() {
+            rest = characters.as_str();
+            character(place, before, it, rest.chars().next(), buffer);
+            before = Some(it);
+        } else {
+            rest = "";
+        }
+    }
+}
+
+/// Whether a character is itself wherever it stands: most of them are.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'&' | b'<' | b'>' | b'|' | b'`' | b'*' | b'_' | b'~')
+}
+
 /// Hands a literal character on as mrkdwn. The neighbours are those in the original text.
 pub(super) fn character(place: Place, before: Option<char>, it: char, after: Option<char>, buffer: &mut String) {
     match it {
@@ -65,12 +89,18 @@ pub(super) fn address(url: &str, base: Option<&str>) -> Option<String> {
         return None;
     }
     let mut address = String::with_capacity(origin.len() + url.len() + 8);
-    for character in origin.chars().chain(url.chars()) {
-        match character {
-            '&' => address.push_str("&amp;"),
-            '<' | '>' | '|' | '"' | '`' | '\\' | ' ' => percent(character, &mut address),
-            _ if character.is_control() || character.is_whitespace() => percent(character, &mut address),
-            _ => address.push(character),
+    for part in [origin, url] {
+        if part.bytes().all(|byte| byte.is_ascii_graphic() && !b"&<>|\"`\\".contains(&byte)) {
+            address.push_str(part);
+            continue;
+        }
+        for character in part.chars() {
+            match character {
+                '&' => address.push_str("&amp;"),
+                '<' | '>' | '|' | '"' | '`' | '\\' | ' ' => percent(character, &mut address),
+                _ if character.is_control() || character.is_whitespace() => percent(character, &mut address),
+                _ => address.push(character),
+            }
         }
     }
     Some(address)

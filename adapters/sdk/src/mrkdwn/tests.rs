@@ -1,6 +1,6 @@
 //! Markdown in, mrkdwn out; and what hostile text can't do.
 
-use super::{link, literal, render};
+use super::{is_plain, link, literal, parse, render};
 use crate::text::width;
 
 const MAX: usize = 3000;
@@ -204,4 +204,92 @@ fn assert_well_formed(result: &str, text: &str) {
         );
     }
     assert_eq!(result.matches("```").count() % 2, 0, "open code block: {text:?} → {result:?}");
+}
+
+#[test]
+fn what_needs_no_parser_comes_out_as_it_does_of_one() {
+    let words = [
+        "a",
+        "Word",
+        "1.",
+        "2)",
+        "+",
+        "-",
+        "=",
+        "#",
+        ">",
+        "|",
+        ":",
+        "://",
+        "https://a.example/x?a=1",
+        "!",
+        "(c)",
+        "\"q\"",
+        "{#a}",
+        "www.a.example",
+        "a@b.example",
+        "$x$",
+        "^",
+        "'s",
+        "...",
+        " ",
+        "  ",
+        "\t",
+        "\n",
+        "*",
+        "~",
+        "&",
+        "<",
+        "[",
+        "ä",
+        "\\",
+    ];
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut plain = 0;
+    for _ in 0..200_000 {
+        let mut markdown = String::new();
+        for _ in 0..=state % 6 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            markdown.push_str(words[usize::try_from(state >> 33).unwrap() % words.len()]);
+            markdown.push_str(if state & 1 == 0 { " " } else { "" });
+        }
+        for max in [MAX, 9] {
+            assert!(
+                !is_plain(&markdown) || render(&markdown, max, None) == parse(&markdown, max, None),
+                "{markdown:?}"
+            );
+        }
+        plain += u32::from(is_plain(&markdown));
+    }
+    assert!(plain > 5_000, "{plain}");
+}
+
+#[test]
+fn literal_text_is_the_same_piece_by_piece() {
+    use super::escape::{Place, character, text};
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..50_000 {
+        let mut literal = String::new();
+        for _ in 0..state % 9 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            literal.push(
+                ['a', ' ', '*', '_', '`', '<', '>', '&', '|', '~', '\n', '\t', '\u{7}', 'ä', '\u{a0}', '"']
+                    [usize::try_from(state >> 60).unwrap()],
+            );
+        }
+        for place in [Place::Text, Place::Label, Place::Code, Place::Fence] {
+            let (mut whole, mut pieces, mut before) = (String::new(), String::new(), None);
+            text(place, before, &literal, &mut whole);
+            let mut characters = literal.chars().peekable();
+            while let Some(it) = characters.next() {
+                character(place, before, it, characters.peek().copied(), &mut pieces);
+                before = Some(it);
+            }
+            assert_eq!(whole, pieces, "{literal:?}");
+        }
+    }
 }

@@ -107,7 +107,7 @@ impl Writer {
         let mut link = format!("<{address}");
         if !label.is_empty() && label != url {
             link.push('|');
-            escape_all(label, Place::Label, None, &mut link);
+            escape::text(Place::Label, None, label, &mut link);
         }
         link.push('>');
         self.begin();
@@ -214,7 +214,7 @@ impl Writer {
             self.push_if_fits(EDGE.encode_utf8(&mut [0; 4]));
         }
         let mut escaped = String::with_capacity(text.len() + 16);
-        escape_all(text, place, before, &mut escaped);
+        escape::text(place, before, text, &mut escaped);
         if self.fits(&escaped) {
             return self.push(&escaped);
         }
@@ -337,14 +337,5 @@ impl Writer {
             self.out.push_str(FENCE);
         }
         self.full = true;
-    }
-}
-
-fn escape_all(text: &str, place: Place, before: Option<char>, out: &mut String) {
-    let mut before = before;
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        escape::character(place, before, character, characters.peek().copied(), out);
-        before = Some(character);
     }
 }
