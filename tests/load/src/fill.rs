@@ -33,8 +33,8 @@ const DELIVERIES: &str = "INSERT INTO deliveries
     (id, event, channel, state, attempts, due_at, created_at, updated_at)
     SELECT CAST(printf('%016d', i) AS BLOB), i, ':channel', :state, :state, :now, :now, :now FROM n";
 
-const ATTEMPTS: &str = r#"INSERT INTO attempts (delivery, number, record)
-    SELECT i, 1, '{"number":1,"started_at":0,"duration_us":1,"outcome":"delivered","exchanges":[]}' FROM n"#;
+const ATTEMPTS: &str = r#"INSERT INTO attempts (seq, record)
+    SELECT i * 1048576 + 1, '{"number":1,"started_at":0,"duration_us":1,"outcome":"delivered","exchanges":[]}' FROM n"#;
 
 const COUNTS: &str = "INSERT INTO counts (channel, state, count) VALUES (':channel', :state, :count)";
 
