@@ -3,8 +3,8 @@
 use axum::{
     Json,
     body::{Body, Bytes},
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -13,8 +13,9 @@ use super::{Face, error::ApiError};
 use crate::pipeline::incoming::Post;
 
 /// 202 after the commit, with the ids and the number of deliveries.
-pub(super) async fn accept(State(face): State<Face>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn accept(State(face): State<Face>, request: Request) -> Result<Response, ApiError> {
     let ready = face.get()?;
+    let (Parts { headers, .. }, body) = request.into_parts();
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     refuse_encoding(text(header::CONTENT_ENCODING))?;
     let idempotency_key = idempotency_key(&headers)?;

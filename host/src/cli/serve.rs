@@ -18,7 +18,7 @@ pub(super) fn run(common: &Common, args: &Serve) -> anyhow::Result<ExitCode> {
     let origin = common.origin(flags(args)?)?;
     let config = origin.load()?;
     let json = config.server.log_format == LogFormat::Json;
-    let _log = log::start(&config.server);
+    let _log = log::start(&config.server)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

@@ -209,7 +209,9 @@ impl Hand {
             }
             let Some(due) = self.ahead.remove(next) else { break };
             let (id, sequence, slot) = (due.delivery.id, due.sequence.clone(), Slot::take(lane));
-            let task = self.running.spawn(deliver::deliver(inner.clone(), lane.clone(), slot, served.clone(), due));
+            // Boxed, or it would be copied whole each time the task moves on to another state.
+            let delivered = Box::pin(deliver::deliver(inner.clone(), lane.clone(), slot, served.clone(), due));
+            let task = self.running.spawn(delivered);
             self.under_way.insert(task.id(), UnderWay { id, sequence });
             if self.ahead.is_empty() {
                 self.ahead.extend(lane.inbox.take());

@@ -13,36 +13,34 @@ const NAMES: [&str; 4] = ["execution-id", "task-id", "pipeline-id", "deployment-
 
 /// The subject that the data, an object, tells of.
 pub(super) fn of(data: &RawValue) -> Option<String> {
-    let Subjects(found) = serde_json::from_str(data.get()).ok()?;
-    found.into_iter().flatten().next()
+    let mut found = Subjects::default();
+    // It has been read whole before; here reading ends, with an error, where nothing more specific can come.
+    let _ = serde_json::Deserializer::from_str(data.get()).deserialize_map(&mut found);
+    found.0.into_iter().flatten().next()
 }
 
 /// What was found of each name; the first of several. Other members are passed over: there may be many, and large ones.
 #[derive(Default)]
 struct Subjects([Option<String>; NAMES.len()]);
 
-impl<'de> Deserialize<'de> for Subjects {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Self::default())
-    }
-}
-
-impl<'de> Visitor<'de> for Subjects {
-    type Value = Self;
+impl<'de> Visitor<'de> for &mut Subjects {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self, A::Error> {
-        while let Some(Name(name)) = members.next_key()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while self.0.first().is_some_and(Option::is_none)
+            && let Some(Name(name)) = members.next_key()?
+        {
             let last = name.rsplit('.').next().unwrap_or(&name);
             match NAMES.iter().zip(&mut self.0).find(|(wanted, found)| found.is_none() && is(last, wanted)) {
                 Some((_, found)) => *found = scalar(members.next_value()?),
                 None => drop(members.next_value::<IgnoredAny>()?),
             }
         }
-        Ok(self)
+        Ok(())
     }
 }
 
