@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use herald::model::State;
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     harness::{Receiver, Setup},
@@ -76,5 +77,31 @@ async fn what_is_cancelled_while_it_waits_in_memory_is_not_sent() {
     assert_eq!(all.iter().filter(|one| one.delivery.state == State::Cancelled).count(), 1);
     let ids: Vec<_> = receiver.received().iter().map(|one| one.json()["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids, ["e0", "e1", "e3"]);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_sender_hangs_up_before_the_answer_is_delivered_like_any_other() {
+    let receiver = Receiver::start().await;
+    let setup = Setup::new(&hook("a", &receiver, ""));
+    let host = setup.start().await;
+    // The channel has asked the store for all there is.
+    host.accepted(events(0, 1)).await;
+    host.drain().await;
+    for number in 1..200 {
+        let body = events(number, number + 1);
+        let mut stream = tokio::net::TcpStream::connect(host.base.trim_start_matches("http://")).await.unwrap();
+        let head = format!("POST /v1/events HTTP/1.1\r\nhost: herald\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await.unwrap();
+        // Now and then after a moment, so that some are in the middle of their commit.
+        for _ in 0..number % 50 {
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+    }
+    host.accepted(events(900, 901)).await;
+    let all = host.drain().await;
+    assert!(all.len() > 2, "none but the first and the last was accepted");
+    assert_eq!(receiver.received().len(), all.len());
     host.stop().await;
 }

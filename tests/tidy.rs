@@ -19,10 +19,10 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// What only these places name.
 const ONLY: &[(&str, &[&str])] = &[
-    ("wasmtime", &["adapter/", "cli/log.rs"]),
+    ("wasmtime", &["adapter/", "cli/log/"]),
     ("rusqlite", &["store/"]),
-    ("hyper_util", &["outbound/", "cli/log.rs"]),
-    ("reqwest", &["cli/remote.rs", "cli/demo/", "cli/log.rs"]),
+    ("hyper_util", &["outbound/", "cli/log/"]),
+    ("reqwest", &["cli/remote.rs", "cli/demo/", "cli/log/"]),
     ("axum", &["api/", "cli/demo/receiver.rs"]),
     ("env::var", &["config/"]),
     ("unsafe {", &["adapter/cache.rs"]),

@@ -106,7 +106,7 @@ impl Client {
         let origin = &url[..Position::BeforePath];
         loop {
             let kept = self.pool.take(origin);
-            let reused = kept.is_some();
+            let mut reused = kept.is_some();
             let connection = match kept {
                 Some(connection) => connection,
                 None => self.connector.connect(url, progress).await?,
@@ -118,7 +118,10 @@ impl Client {
                     }
                 }),
                 Connection::Shared(new) => {
-                    let mut shared = if reused { new } else { self.pool.share(origin, new) };
+                    let mut shared = new;
+                    if !reused {
+                        (shared, reused) = self.pool.share(origin, shared);
+                    }
                     shared.exchange(request, url, progress, answer).await
                 }
             };

@@ -74,16 +74,16 @@ impl Pool {
         }
     }
 
-    /// Shares a connection with all who come next, unless one is shared already: that is the answer then.
-    pub(super) fn share(self: &Arc<Self>, origin: &str, new: Shared) -> Shared {
+    /// Shares a connection with all who come next, unless one is shared already: that is the answer then, and true.
+    pub(super) fn share(self: &Arc<Self>, origin: &str, new: Shared) -> (Shared, bool) {
         let mut state = self.lock();
         let known = state.origins.entry(origin.into()).or_default();
         match &known.shared {
-            Some((shared, _)) if shared.is_open() => shared.clone(),
+            Some((shared, _)) if shared.is_open() => (shared.clone(), true),
             _ => {
                 known.shared = Some((new.clone(), Stopwatch::start()));
                 self.have_swept(&mut state);
-                new
+                (new, false)
             }
         }
     }

@@ -1,12 +1,9 @@
 //! From events to stored events with a pending delivery for each channel that wants them.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use super::{
-    Pipeline, Plan,
+    Inner, Pipeline, Plan,
     incoming::{self, BadInput, Post, Surroundings},
     news,
 };
@@ -50,8 +47,8 @@ impl Pipeline {
                     channels.into_iter().filter_map(|channel| plan.delivery(channel, &event, now)).collect();
                 NewEvent { event: event.into(), deliveries }
             })
-            .collect();
-        let events = self.store_and_hand_over(events).await.map_err(NotAccepted::Store)?;
+            .collect::<Vec<_>>();
+        let events = self.0.store.accept(events).await.map_err(NotAccepted::Store)?;
         Ok(Receipt { events, is_list: read.is_list })
     }
 
@@ -64,30 +61,30 @@ impl Pipeline {
         };
         let delivery = NewDelivery { first: true, ..delivery };
         let id = delivery.id;
-        self.store_and_hand_over(vec![NewEvent { event: event.into(), deliveries: vec![delivery] }]).await?;
-        if let Some(lane) = self.0.lane(channel) {
-            lane.urge(now);
-            lane.refresh();
-        }
+        self.0.store.accept([NewEvent { event: event.into(), deliveries: vec![delivery] }]).await?;
         Ok(Some(id))
     }
+}
 
-    async fn store_and_hand_over(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
-        let events: Arc<[NewEvent]> = events.into();
-        let accepted = self.0.store.accept(events.clone()).await?;
-        for (new, accepted) in events.iter().zip(&accepted) {
+impl Inner {
+    /// Hands what has been accepted to the lanes of its channels.
+    pub(super) fn hand_over(&self, events: &[NewEvent], accepted: &[Accepted]) {
+        for (new, accepted) in events.iter().zip(accepted) {
             for (delivery, row) in new.deliveries.iter().zip(&accepted.rows) {
-                match (self.0.lane(&delivery.channel), row) {
+                match (self.lane(&delivery.channel), row) {
                     (Some(lane), Some(row)) if !delivery.first => lane.offer(Due::new(*row, delivery, &new.event)),
-                    (Some(lane), Some(_)) => lane.wake(),
+                    (Some(lane), Some(_)) => {
+                        // Somebody waits for it.
+                        lane.urge(self.clock.now());
+                        lane.refresh();
+                    }
                     // It waits for another one, whose end makes it due; or nobody delivers it now.
                     _ => {}
                 }
             }
         }
         let new = accepted.iter().filter(|accepted| !accepted.duplicate).count();
-        self.0.totals.accepted.fetch_add(new as u64, Ordering::Relaxed);
-        Ok(accepted)
+        self.totals.accepted.fetch_add(new as u64, Ordering::Relaxed);
     }
 }
 

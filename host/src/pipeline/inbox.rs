@@ -55,7 +55,9 @@ impl Inbox {
         let known = state.known;
         let newer: Vec<Due> = state.due.drain(..).filter(|due| due.seq > known).collect();
         state.forget();
-        newer.into_iter().for_each(|due| state.push(due));
+        for due in newer {
+            state.push(due);
+        }
     }
 
     /// Puts a delivery in; false when the lane has to ask the store for it.
@@ -73,16 +75,22 @@ impl Inbox {
         true
     }
 
-    /// From now on the store is asked for what the earlier events of a subject have left.
-    pub fn note_thread(&self) {
-        self.state().has_thread = true;
+    /// From now on the store is asked for what the earlier events of a subject have left. True when nothing was known of any:
+    /// what is in memory has missed it.
+    pub fn note_thread(&self) -> bool {
+        let mut state = self.state();
+        let is_first = !state.may_refer();
+        state.has_thread = true;
+        is_first
     }
 
-    /// Takes out what is in it.
-    pub fn take(&self) -> VecDeque<Due> {
+    /// Takes out the first ones.
+    pub fn take(&self, most: usize) -> Vec<Due> {
         let mut state = self.state();
-        state.bytes = 0;
-        std::mem::take(&mut state.due)
+        let count = most.min(state.due.len());
+        let taken: Vec<Due> = state.due.drain(..count).collect();
+        state.bytes -= taken.iter().map(|due| due.event.size()).sum::<usize>();
+        taken
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -128,7 +136,7 @@ mod tests {
     }
 
     fn rows(inbox: &Inbox) -> Vec<i64> {
-        inbox.take().iter().map(|due| due.seq).collect()
+        inbox.take(usize::MAX).iter().map(|due| due.seq).collect()
     }
 
     /// As it is when a lane has asked the store.
@@ -156,14 +164,14 @@ mod tests {
     fn an_inbox_that_is_full_takes_no_more_until_the_store_has_been_asked() {
         for (payload, most) in [(0, MOST), (BYTES / 4, 4)] {
             let inbox = inbox(0, false);
-            let taken = (1..).take_while(|row| inbox.put(due(*row, payload, None))).count();
+            let taken = (1..=9000).take_while(|row| inbox.put(due(*row, payload, None))).count();
             assert_eq!(taken, most);
             assert_eq!(rows(&inbox).len(), most);
-            assert!(!inbox.put(due(9000, 0, None)), "what was refused comes first");
+            assert!(!inbox.put(due(9001, 0, None)), "what was refused comes first");
             inbox.open();
-            assert!(inbox.put(due(9001, 0, None)));
+            assert!(inbox.put(due(9002, 0, None)));
             inbox.close();
-            assert!(rows(&inbox).is_empty() && !inbox.put(due(9002, 0, None)));
+            assert!(rows(&inbox).is_empty() && !inbox.put(due(9003, 0, None)));
         }
     }
 
@@ -176,7 +184,7 @@ mod tests {
         assert_eq!(rows(&threads), [1]);
         let none = inbox(0, false);
         assert!(none.put(due(1, 0, Some("s"))));
-        none.note_thread();
+        assert!(none.note_thread() && !none.note_thread());
         assert!(!none.put(due(2, 0, Some("s"))));
         none.open();
         none.know(2, false);

@@ -33,10 +33,14 @@ impl Pipeline {
         let Some(lane) = self.known(channel).await? else {
             return Ok(false);
         };
-        // An attempt may have changed the channel in between: then it is enabled as that has left it.
-        while !self.set(&lane, lane.enabled(self.0.clock.now()), None).await? {}
-        lane.refresh();
-        Ok(true)
+        let this = self.clone();
+        to_the_end(async move {
+            // An attempt may have changed the channel in between: then it is enabled as that has left it.
+            while !this.set(&lane, lane.enabled(this.0.clock.now()), None).await? {}
+            lane.refresh();
+            Ok(true)
+        })
+        .await
     }
 
     /// Stops a channel's deliveries until somebody enables it; false when there is no such channel.
@@ -44,16 +48,20 @@ impl Pipeline {
         let Some(lane) = self.known(channel).await? else {
             return Ok(false);
         };
-        let now = self.0.clock.now();
-        while let Some(state) = lane.disabled(now, reason) {
-            let news = News { channel, change: Change::GivenUp, state: &state, reason, now };
-            let news = news::of(&self.plan(), &news);
-            if self.set(&lane, state, news).await? {
-                break;
+        let (this, reason) = (self.clone(), reason.to_owned());
+        to_the_end(async move {
+            let now = this.0.clock.now();
+            while let Some(state) = lane.disabled(now, &reason) {
+                let news = News { channel: &lane.name, change: Change::GivenUp, state: &state, reason: &reason, now };
+                let news = news::of(&this.plan(), &news);
+                if this.set(&lane, state, news).await? {
+                    break;
+                }
             }
-        }
-        lane.wake();
-        Ok(true)
+            lane.wake();
+            Ok(true)
+        })
+        .await
     }
 
     /// Writes a channel's state down, then takes it over; false when something newer is known by now.
@@ -84,17 +92,21 @@ impl Pipeline {
 
     /// Makes a delivery due again, before all others of its channel; or stops it.
     pub async fn act(&self, action: Action, id: DeliveryId) -> Result<Acted, StoreError> {
-        let now = self.0.clock.now();
-        let acted = self.0.store.act(action, id, now).await?;
-        if let Acted::Done(channel) = &acted
-            && let Some(lane) = self.0.lane(channel)
-        {
-            if action == Action::Retry {
-                lane.urge(now);
+        let inner = self.0.clone();
+        to_the_end(async move {
+            let now = inner.clock.now();
+            let acted = inner.store.act(action, id, now).await?;
+            if let Acted::Done(channel) = &acted
+                && let Some(lane) = inner.lane(channel)
+            {
+                if action == Action::Retry {
+                    lane.urge(now);
+                }
+                lane.refresh();
             }
-            lane.refresh();
-        }
-        Ok(acted)
+            Ok(acted)
+        })
+        .await
     }
 
     /// Delivers an event again, where the routes lead it now or on the one channel.
@@ -126,12 +138,21 @@ impl Pipeline {
             return Ok(Replayed::NoRoute);
         }
         let (ids, names): (Vec<_>, Vec<_>) = new.iter().map(|new| (new.id, new.channel.clone())).unzip();
-        if !self.0.store.replay(*seq, new, now).await? {
-            return Ok(Replayed::NoEvent);
-        }
-        for name in &names {
-            self.0.wake(name);
-        }
-        Ok(Replayed::Done(ids))
+        let (inner, seq) = (self.0.clone(), *seq);
+        let replayed = to_the_end(async move {
+            let replayed = inner.store.replay(seq, new, now).await?;
+            for name in &names {
+                inner.wake(name);
+            }
+            Ok(replayed)
+        });
+        Ok(if replayed.await? { Replayed::Done(ids) } else { Replayed::NoEvent })
     }
+}
+
+/// Does it to its end, though who asked may go away in the middle: what is committed has to be told to the lanes.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(work).await.map_err(|_| StoreError::Closed)?
 }

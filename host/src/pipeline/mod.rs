@@ -182,7 +182,7 @@ impl Totals {
 impl Pipeline {
     /// Makes a pipeline without channels; [`Self::apply`] gives it some.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             store: parts.store,
             registry: parts.registry,
             threads: parts.threads,
@@ -196,7 +196,14 @@ impl Pipeline {
             background: Mutex::default(),
             phase: watch::Sender::new(Phase::Running),
             totals: Totals::default(),
-        }))
+        });
+        let lanes = Arc::downgrade(&inner);
+        inner.store.on_accepted(move |events, accepted| {
+            if let Some(inner) = lanes.upgrade() {
+                inner.hand_over(events, accepted);
+            }
+        });
+        Self(inner)
     }
 
     /// Takes over a new plan, whole: what is under way goes on by the old one, what begins goes by the new one.

@@ -22,23 +22,41 @@ const LONG_TROUBLE: Duration = Duration::from_secs(10);
 /// Bytes of outcomes that a host keeps in memory until they are written; beyond that nothing more is begun.
 const UNWRITTEN: usize = 64 << 20;
 
+/// Bytes of an outcome, counted until it is written or let go.
+struct Unwritten<'a> {
+    inner: &'a Inner,
+    bytes: usize,
+    /// All there are, with it.
+    all: usize,
+}
+
+impl<'a> Unwritten<'a> {
+    fn new(inner: &'a Inner, bytes: usize) -> Self {
+        let all = inner.unwritten.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        Self { inner, bytes, all }
+    }
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        self.inner.unwritten.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 impl Inner {
     /// Writes a settlement down. The receiver has answered by now, so it is tried until the store takes it. True when more
     /// has become due on the channel than the settlement says.
     pub(super) async fn record(&self, lane: &Lane, slot: Slot, settlement: Settlement) -> bool {
         let news = settlement.news.iter().chain(&settlement.failure).flat_map(|new| &new.deliveries);
         let others: Vec<String> = news.chain(&settlement.fallback).map(|new| new.channel.clone()).collect();
-        if settlement.thread.is_some() {
-            lane.inbox.note_thread();
-        }
-        let bytes = settlement.weight();
+        let is_first_thread = settlement.thread.is_some() && lane.inbox.note_thread();
         // The receiver has done its part: others can be delivered, as long as there is room for what they come to.
-        let slot = match self.unwritten.fetch_add(bytes, Ordering::Relaxed) {
-            before if before.saturating_add(bytes) > UNWRITTEN => Some(slot),
-            _ => {
-                slot.leave();
-                None
-            }
+        let unwritten = Unwritten::new(self, settlement.weight());
+        let slot = if unwritten.all > UNWRITTEN {
+            Some(slot)
+        } else {
+            slot.leave();
+            None
         };
         let settlement = Arc::new(settlement);
         let more = match self.store.settle(settlement.clone()).await {
@@ -48,8 +66,11 @@ impl Inner {
                 self.keep_trying(&settlement).await
             }
         };
-        self.unwritten.fetch_sub(bytes, Ordering::Relaxed);
-        drop(slot);
+        drop((unwritten, slot));
+        if is_first_thread {
+            // What waits in memory was accepted without it.
+            lane.refresh();
+        }
         for channel in &others {
             self.wake(channel);
         }

@@ -174,7 +174,9 @@ impl Hand {
             lane.set_rests(None);
         }
         self.held_until = None;
-        let most = match lane.gate(inner.clock.now()) {
+        let now = inner.clock.now();
+        let gate = lane.gate(now);
+        let most = match gate {
             Gate::Open => served.channel.concurrency,
             Gate::Probe => 1,
             Gate::Until(at) => {
@@ -186,18 +188,31 @@ impl Hand {
             self.ahead.clear();
             lane.inbox.close();
         }
-        if self.is_idle() {
-            self.ahead.extend(lane.inbox.take());
+        if self.next_due.is_some_and(|at| at <= now) {
+            lane.stale.store(true, Ordering::Release);
         }
-        if self.is_idle() && lane.stale.swap(false, Ordering::AcqRel) {
-            self.read(inner, lane).await?;
+        if self.is_idle() {
+            // What the store knows comes before what is new.
+            if lane.stale.swap(false, Ordering::AcqRel) {
+                self.read(inner, lane).await?;
+            } else {
+                self.ahead.extend(lane.inbox.take(WINDOW));
+            }
         }
         self.limiter.set(served.channel.rate);
         let policy = &served.channel.policy;
         while lane.active() < most && self.running.len() < most + UNWRITTEN {
+            if self.ahead.is_empty() && !lane.stale.load(Ordering::Acquire) {
+                self.ahead.extend(lane.inbox.take(WINDOW));
+            }
             let Some(next) = self.ahead.iter().position(|due| !self.holds_up(due)) else { break };
-            // What is too old is not sent, and so is not what the rate counts.
             let now = inner.clock.now();
+            // An attempt that has ended meanwhile, or a person, may have changed what may be begun.
+            if lane.changed.load(Ordering::Acquire) || lane.is_disabled() || lane.gate(now) != gate {
+                lane.notify.notify_one();
+                break;
+            }
+            // What is too old is not sent, and so is not what the rate counts.
             let sends = self.ahead.get(next).is_some_and(|due| !policy.is_over(due.age(now)));
             if let Err(wait) = if sends { self.limiter.take(&inner.clock) } else { Ok(()) } {
                 // Rounded up: a moment too early would only ask again.
@@ -213,9 +228,10 @@ impl Hand {
             let delivered = Box::pin(deliver::deliver(inner.clone(), lane.clone(), slot, served.clone(), due));
             let task = self.running.spawn(delivered);
             self.under_way.insert(task.id(), UnderWay { id, sequence });
-            if self.ahead.is_empty() {
-                self.ahead.extend(lane.inbox.take());
-            }
+        }
+        if lane.active() < most && self.is_idle() && lane.stale.load(Ordering::Acquire) {
+            // There is room for what the store knows.
+            lane.notify.notify_one();
         }
         Ok(())
     }
@@ -249,7 +265,7 @@ impl Hand {
         let ahead = self.ahead.iter().map(|due| due.delivery.id);
         let in_hand = self.under_way.values().map(|under_way| under_way.id).chain(ahead).collect();
         lane.inbox.open();
-        let window = inner.store.due(&lane.name, now, in_hand, WINDOW).await?;
+        let window = inner.store.due(&lane.name, now, in_hand, WINDOW).await.inspect_err(|_| lane.inbox.close())?;
         if window.next_due.is_some_and(|at| at <= now) {
             // A full window means more: it is asked for when this one is used up, and comes before what is new.
             lane.inbox.close();

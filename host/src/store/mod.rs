@@ -27,7 +27,7 @@ use crate::model::{Action, ChannelState, DeliveryId, Event, Job, JobId, Millis};
 use audit::Audit;
 use read::Readers;
 use trouble::Trouble;
-use writer::{Answer, Op, Writer};
+use writer::{Answer, OnAccepted, Op, Writer};
 
 /// Connections that tell channels what is due.
 const DUE_READERS: usize = 2;
@@ -42,6 +42,7 @@ struct Inner {
     /// Dropped first: it has nothing to finish.
     _audit: Option<Audit>,
     writer: Writer,
+    on_accepted: OnAccepted,
     due: Readers,
     questions: Readers,
     trouble: Arc<Trouble>,
@@ -69,13 +70,15 @@ impl Store {
         let mut connection = file::connect(path)?;
         schema::migrate(&mut connection)?;
         let trouble = Arc::new(Trouble::default());
+        let on_accepted = OnAccepted::default();
         let readers = |count| Readers::start(count, trouble.clone(), || file::connect(path));
         let audit = || Audit::start(file::connect(path)?, path, trouble.clone());
         Ok(Self(Arc::new(Inner {
             _audit: if unclean { Some(audit()?) } else { None },
             due: readers(DUE_READERS)?,
             questions: readers(READERS)?,
-            writer: Writer::start(connection, trouble.clone())?,
+            writer: Writer::start(connection, trouble.clone(), on_accepted.clone())?,
+            on_accepted,
             trouble,
             _lock: lock,
         })))
@@ -89,6 +92,12 @@ impl Store {
     /// Sees every change of [`Self::trouble`].
     pub fn troubles(&self) -> watch::Receiver<Option<String>> {
         self.0.trouble.changes()
+    }
+
+    /// Has each acceptance that comes after this call told, right after its commit and in the order of the rows, whether or
+    /// not who asked for it still waits. Only the first such call counts. What is told must not wait for anything.
+    pub fn on_accepted(&self, told: impl Fn(&[NewEvent], &[Accepted]) + Send + Sync + 'static) {
+        let _ = self.0.on_accepted.set(Box::new(told));
     }
 
     /// Stores events, each with a pending delivery for each of its channels, all of them or none. An event whose id is

@@ -1,7 +1,11 @@
 //! The one thread that writes. What has gathered while it was busy goes into one transaction, so that a busy host pays for
 //! one sync a batch and not one an event; a quiet one waits for nobody.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, Sender, select};
 use rusqlite::Connection;
@@ -83,6 +87,9 @@ impl Op {
 type Result<T> = std::result::Result<T, StoreError>;
 type Waiting = (Op, oneshot::Sender<Result<Answer>>);
 
+/// Told of what has been accepted, right after the commit, in the order of the rows. It must not wait for anything.
+pub(super) type OnAccepted = Arc<OnceLock<Box<dyn Fn(&[NewEvent], &[Accepted]) + Send + Sync>>>;
+
 /// The way to the thread, which ends when this is dropped, after what was handed to it.
 pub(super) struct Writer {
     sender: Option<Sender<Waiting>>,
@@ -90,7 +97,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn start(connection: Connection, trouble: Arc<Trouble>) -> Result<Self> {
+    pub fn start(connection: Connection, trouble: Arc<Trouble>, on_accepted: OnAccepted) -> Result<Self> {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let (begun, has_begun) = crossbeam_channel::bounded(1);
         let thread = thread::Builder::new()
@@ -98,7 +105,7 @@ impl Writer {
             .spawn(move || match Transaction::new(&connection) {
                 Ok(mut transaction) => {
                     let _ = begun.send(Ok(()));
-                    write_all(&mut transaction, &receiver, &trouble);
+                    write_all(&mut transaction, &receiver, &trouble, &on_accepted);
                 }
                 Err(error) => {
                     let _ = begun.send(Err(error));
@@ -121,14 +128,20 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.sender = None;
-        if let Some(thread) = self.thread.take() {
+        // The last handle may have been let go by whoever is told of what was accepted, which is the thread itself.
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id()) {
             // A panic there has been reported by its own thread.
             let _ = thread.join();
         }
     }
 }
 
-fn write_all(transaction: &mut Transaction<'_>, receiver: &Receiver<Waiting>, trouble: &Trouble) {
+fn write_all(
+    transaction: &mut Transaction<'_>,
+    receiver: &Receiver<Waiting>,
+    trouble: &Trouble,
+    on_accepted: &OnAccepted,
+) {
     let ticks = crossbeam_channel::tick(PROBE);
     let never = crossbeam_channel::never();
     let mut busy = false;
@@ -161,7 +174,8 @@ fn write_all(transaction: &mut Transaction<'_>, receiver: &Receiver<Waiting>, tr
         });
         match committed {
             Ok(()) => {
-                for ((_, reply), answer) in batch.drain(..).zip(answers.drain(..)) {
+                for ((op, reply), answer) in batch.drain(..).zip(answers.drain(..)) {
+                    tell(&op, &answer, on_accepted);
                     // Who asked may have gone away; the commit stands.
                     let _ = reply.send(Ok(answer));
                 }
@@ -171,10 +185,20 @@ fn write_all(transaction: &mut Transaction<'_>, receiver: &Receiver<Waiting>, tr
                 answers.clear();
                 for (op, reply) in batch.drain(..) {
                     let answer = transaction.commit(|transaction| op.apply(transaction));
+                    if let Ok(answer) = &answer {
+                        tell(&op, answer, on_accepted);
+                    }
                     let _ = reply.send(answer.inspect_err(|error| trouble.note(error)));
                 }
             }
         }
+    }
+}
+
+/// Not left to who asked: that one may have gone away, and nobody would know what is due.
+fn tell(op: &Op, answer: &Answer, on_accepted: &OnAccepted) {
+    if let (Op::Accept(events), Answer::Accepted(accepted), Some(on_accepted)) = (op, answer, on_accepted.get()) {
+        on_accepted(events, accepted);
     }
 }
 

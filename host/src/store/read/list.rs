@@ -114,7 +114,7 @@ pub(in crate::store) fn page(connection: &Connection, filter: &Filter) -> Result
     conditions.and("1 ORDER BY d.seq DESC LIMIT ?", filter.limit);
     let mut statement = connection.prepare_cached(&format!(
         "SELECT ifnull(a.record, b.record), {DELIVERY} FROM deliveries d JOIN events e ON e.seq = d.event
-         LEFT JOIN attempts a ON a.seq = (d.seq << {NUMBER_BITS}) + d.attempts
+         LEFT JOIN attempts a ON a.seq = (d.seq << {NUMBER_BITS}) + min(d.attempts, (1 << {NUMBER_BITS}) - 1)
          LEFT JOIN attempts_2 b ON b.delivery = d.seq AND b.number = d.attempts WHERE 1{}",
         conditions.sql()
     ))?;

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{NewDelivery, NewEvent, accept, add, channel, release};
 use crate::{
-    model::{Attempt, ChannelState, FailReason, Millis, State},
+    model::{Attempt, ChannelState, Exchange, FailReason, Header, Millis, State},
     store::{
         StoreError,
         rows::{self, NEVER, state, state_code, to_i64, to_millis},
@@ -71,12 +71,14 @@ impl Settlement {
     /// About how many bytes it takes up.
     pub fn weight(&self) -> usize {
         const FIXED: usize = 2048;
-        let exchanges = self.attempt.exchanges.iter().map(|exchange| {
-            FIXED
-                + exchange.request.body.as_ref().map_or(0, String::len)
-                + exchange.response.as_ref().map_or(0, |response| response.body.len())
+        let headers = |headers: &[Header]| headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let exchanges = self.attempt.exchanges.iter().map(|Exchange { request, response, .. }| {
+            let request = request.body.as_ref().map_or(0, String::len) + headers(&request.headers);
+            let response = response.as_ref().map_or(0, |response| response.body.len() + headers(&response.headers));
+            FIXED + request + response
         });
-        FIXED + exchanges.sum::<usize>()
+        // Its account as text comes to it.
+        2 * (FIXED + exchanges.sum::<usize>())
     }
 }
 
