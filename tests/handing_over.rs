@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use herald::model::State;
+use herald::{clock::Clock, model::State};
 use tokio::io::AsyncWriteExt;
 
 use crate::{
-    harness::{Receiver, Setup},
+    harness::{Receiver, Reply, Setup},
     operating::ordered,
     pacing::hook,
 };
@@ -103,5 +103,30 @@ async fn an_event_whose_sender_hangs_up_before_the_answer_is_delivered_like_any_
     let all = host.drain().await;
     assert!(all.len() > 2, "none but the first and the last was accepted");
     assert_eq!(receiver.received().len(), all.len());
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_due_again_comes_before_what_is_accepted_after_that() {
+    let receiver = Receiver::start().await;
+    receiver.reply(Reply::new(503, "busy"));
+    let clock = Clock::manual(1_700_000_000_000);
+    let setup = Setup::new(&hook("a", &receiver, "concurrency = 1\nschedule = [\"10s\"]")).clock(clock.clone());
+    let host = setup.start().await;
+    host.accepted(events(0, 1)).await;
+    host.until("a failed attempt", |all| all.iter().any(|listed| listed.delivery.attempts == 1)).await;
+    receiver.hold();
+    host.accepted(events(1, 50)).await;
+    receiver.wait_for(2).await;
+    // By now it is due, and comes before what is accepted after that.
+    clock.advance(std::time::Duration::from_mins(1));
+    for batch in 1..6 {
+        host.accepted(events(batch * 100, (batch + 1) * 100)).await;
+    }
+    receiver.release();
+    let received = receiver.wait_for(551).await;
+    let again = received.iter().rposition(|one| one.json()["id"] == "e0").unwrap();
+    assert_eq!(again, 50, "after those that were accepted before it was due");
+    host.drain().await;
     host.stop().await;
 }
