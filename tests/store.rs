@@ -6,7 +6,7 @@ use herald::{
         Action, Attempt, DeliveryId, Event, EventType, Exchange, FailReason, Outcome, Selection, SentRequest, State,
         Timing,
     },
-    store::{Due, Filter, HopAfter, NewDelivery, NewEvent, Next, Prune, Settlement, Store, StoreError},
+    store::{Due, Filter, HopAfter, NewDelivery, NewEvent, Next, Prune, Settled, Settlement, Store, StoreError},
 };
 
 fn event(id: &str, at: u64) -> Event {
@@ -36,7 +36,7 @@ fn new(id: &str, at: u64, channels: &[&str]) -> NewEvent {
     NewEvent { deliveries: deliveries.collect(), event: event(id, at).into() }
 }
 
-fn settled(due: &Due, number: u32, next: Next) -> std::sync::Arc<Settlement> {
+fn settlement(due: &Due, number: u32, next: Next) -> Settlement {
     let outcome = if next == Next::Delivered { Outcome::Delivered } else { Outcome::Retry };
     let attempt = Attempt {
         number,
@@ -49,7 +49,7 @@ fn settled(due: &Due, number: u32, next: Next) -> std::sync::Arc<Settlement> {
         exchanges: Vec::new(),
     };
     let thread = Some(("a".to_owned(), "s".to_owned(), "thread-1".to_owned()));
-    std::sync::Arc::new(Settlement {
+    Settlement {
         seq: due.seq,
         since: due.delivery.since,
         channel: due.delivery.channel.clone(),
@@ -62,7 +62,15 @@ fn settled(due: &Due, number: u32, next: Next) -> std::sync::Arc<Settlement> {
         news: Vec::new(),
         failure: None,
         fallback: None,
-    })
+    }
+}
+
+fn ready(settlement: Settlement) -> Vec<std::sync::Arc<Settled>> {
+    vec![std::sync::Arc::new(Settled::new(settlement).unwrap())]
+}
+
+fn settled(due: &Due, number: u32, next: Next) -> Vec<std::sync::Arc<Settled>> {
+    ready(settlement(due, number, next))
 }
 
 fn open() -> (tempfile::TempDir, Store) {
@@ -304,13 +312,13 @@ async fn what_is_kept_once_is_told_twice() {
             body: Some(body.to_owned()),
         };
         let exchange = Exchange { request, response: None, error: None, timing: Timing::default() };
-        let mut settlement = settled(&due, 1, Next::Delivered);
-        let attempt = &mut std::sync::Arc::get_mut(&mut settlement).unwrap().attempt;
+        let mut settlement = settlement(&due, 1, Next::Delivered);
+        let attempt = &mut settlement.attempt;
         attempt.exchanges = vec![exchange];
         let whole = attempt.clone();
         *attempt = attempt.clone().without_payload(payload.as_bytes());
         assert_eq!(attempt.exchanges[0].request.body.is_none(), id != "other");
-        store.settle(settlement).await.unwrap();
+        store.settle(ready(settlement)).await.unwrap();
         let told = store.delivery(delivery).await.unwrap().unwrap();
         assert_eq!((told.event.data.get(), &told.attempts), (data, &vec![whole]));
     }

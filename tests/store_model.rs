@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use herald::{
     model::{Action, Attempt, DeliveryId, Event, EventType, FailReason, Outcome, State},
-    store::{Acted, Due, Filter, HopAfter, NewDelivery, NewEvent, Next, Prune, Settlement, Store},
+    store::{Acted, Due, Filter, HopAfter, NewDelivery, NewEvent, Next, Prune, Settled, Settlement, Store},
 };
 use proptest::prelude::*;
 
@@ -216,7 +216,7 @@ impl Model {
             }),
         };
         let fallback = settlement.fallback.as_ref().map(|new| new.id);
-        self.store.settle(Arc::new(settlement)).await.unwrap();
+        self.store.settle(vec![Arc::new(Settled::new(settlement).unwrap())]).await.unwrap();
         // What somebody has done meanwhile stands, but what was taken was taken; what was pruned is gone.
         let stands =
             self.known.get(&id).is_some_and(|known| known.state == State::Pending && known.since == due.delivery.since);

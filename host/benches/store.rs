@@ -20,7 +20,7 @@ use std::{
 use bytes::Bytes;
 use herald::{
     model::{AdapterId, Attempt, DeliveryId, Event, EventType, Exchange, Outcome, Response, SentRequest, Timing},
-    store::{HopAfter, NewDelivery, NewEvent, Next, Settlement, Store},
+    store::{HopAfter, NewDelivery, NewEvent, Next, Settled, Settlement, Store},
 };
 use serde_json::value::RawValue;
 
@@ -119,7 +119,8 @@ async fn run(store: &Store, producers: u64, until: Until) -> Vec<Duration> {
                     store.accept(vec![NewEvent { event: event.clone(), deliveries: vec![delivery] }]).await.unwrap();
                 answers.push(begun.elapsed());
                 let row = accepted[0].rows[0].unwrap();
-                store.settle(Arc::new(settlement(row, id, &event))).await.unwrap();
+                let settled = Settled::new(settlement(row, id, &event)).unwrap();
+                store.settle(vec![Arc::new(settled)]).await.unwrap();
             }
             answers
         })

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Inner,
-    lane::{Lane, Slot},
-    record,
+    lane::Begun,
+    record::{self, Ended},
     secrets::Served,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         Verdict, judge_by_status,
     },
     outbound::{self, Destination, Refused, Sealed},
-    store::{Due, Next},
+    store::Due,
 };
 
 /// Requests of one attempt: an adapter that never comes to an end is stopped here.
@@ -92,30 +92,20 @@ struct Kept {
     exchanges: Vec<Exchange>,
 }
 
-/// Makes one attempt and records it. The answer says when the store is to be asked again, if so.
-pub(super) async fn deliver(
-    inner: Arc<Inner>,
-    lane: Arc<Lane>,
-    slot: Slot,
-    served: Arc<Served>,
-    due: Due,
-) -> Option<Millis> {
+/// Makes one attempt. What it comes to is left to the lane to write down.
+pub(super) async fn deliver(inner: Arc<Inner>, mut begun: Begun, served: Arc<Served>, due: Due) {
     let watch = Stopwatch::start();
     let mut work = Work::new(&inner, &served, &due);
     let end = work.run().await;
-    let settlement = work.settle(&end, watch.micros(), &lane);
-    let (next, outcome) = (settlement.next, settlement.attempt.outcome);
+    let settlement = work.settle(&end, watch.micros(), &begun.lane);
     // Before the commit: who sees the new state finds it counted.
-    inner.totals.count(outcome);
-    record::log(&lane, &due, &settlement);
+    inner.totals.count(settlement.attempt.outcome);
+    record::log(&begun.lane, &due, &settlement);
     // Events may be large, and there may be many whose outcome waits to be written.
-    drop(due);
-    let more = inner.record(&lane, slot, settlement).await;
-    inner.settled.send_modify(|count| *count += 1);
-    match next {
-        _ if more => Some(inner.clock.now()),
-        Next::Again { at, .. } => Some(at),
-        Next::Delivered | Next::Failed(_) => None,
+    drop((due, served));
+    match Ended::new(inner, &mut begun, settlement) {
+        Ok(ended) => begun.end(ended),
+        Err(error) => tracing::error!(channel = begun.lane.name, %error, "an attempt's account can't be written"),
     }
 }
 

@@ -1,13 +1,13 @@
 //! What others know of a channel's lane, and what they do to it: wake, pause, disable, enable.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use tokio::sync::Notify;
 
-use super::inbox::Inbox;
+use super::{inbox::Inbox, record::Ended};
 use crate::{
     model::{Breaker, Change, ChannelState, Disabled, Health, Millis, Sign},
     store::Due,
@@ -23,6 +23,8 @@ pub(super) struct Lane {
     pub inbox: Inbox,
     /// What has been read ahead may have been changed by somebody.
     pub changed: AtomicBool,
+    /// Attempts that have ended, for the lane to write down.
+    reports: Mutex<Vec<Report>>,
     /// Attempts under way.
     active: AtomicUsize,
     /// The channel's rate lets nothing begin before.
@@ -73,6 +75,7 @@ impl Lane {
             stale: AtomicBool::new(true),
             inbox: Inbox::default(),
             changed: AtomicBool::new(false),
+            reports: Mutex::default(),
             active: AtomicUsize::new(0),
             limited_until: AtomicU64::new(0),
             state: Mutex::default(),
@@ -98,6 +101,16 @@ impl Lane {
     pub fn refresh(&self) {
         self.changed.store(true, Ordering::Release);
         self.wake();
+    }
+
+    fn report(&self, report: Report) {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+        self.notify.notify_one();
+    }
+
+    /// The attempts that have ended since the last time.
+    pub fn reports(&self) -> Vec<Report> {
+        std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Attempts under way: those whose outcome is known and only waits to be written down are not among them.
@@ -239,24 +252,57 @@ impl Lane {
 }
 
 /// The room that an attempt takes up.
-pub(super) struct Slot(std::sync::Arc<Lane>);
+pub(super) struct Slot(Arc<Lane>);
 
 impl Slot {
-    pub fn take(lane: &std::sync::Arc<Lane>) -> Self {
+    fn take(lane: &Arc<Lane>) -> Self {
         lane.active.fetch_add(1, Ordering::AcqRel);
         Self(lane.clone())
-    }
-
-    /// Gives the room back before the task has ended.
-    pub fn leave(self) {
-        let lane = self.0.clone();
-        drop(self);
-        lane.notify.notify_one();
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.0.active.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An attempt under way. Its lane learns of its end, also when it ends in the middle.
+pub(super) struct Begun {
+    pub lane: Arc<Lane>,
+    seq: i64,
+    slot: Option<Slot>,
+    is_over: bool,
+}
+
+/// How an attempt has ended.
+pub(super) enum Report {
+    Ended(Ended),
+    /// In the middle: of the delivery in that row.
+    Lost(i64),
+}
+
+impl Begun {
+    pub fn new(lane: &Arc<Lane>, seq: i64) -> Self {
+        Self { slot: Some(Slot::take(lane)), lane: lane.clone(), seq, is_over: false }
+    }
+
+    /// The room is not needed any more.
+    pub fn leave(&mut self) -> Option<Slot> {
+        self.slot.take()
+    }
+
+    pub fn end(mut self, ended: Ended) {
+        self.is_over = true;
+        self.lane.report(Report::Ended(ended));
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.slot = None;
+            self.lane.report(Report::Lost(self.seq));
+        }
     }
 }

@@ -2,17 +2,21 @@
 //! written later.
 
 use std::{
+    mem,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use futures_util::{FutureExt, StreamExt, future, stream::FuturesUnordered};
+
 use super::{
     Inner,
-    lane::{Lane, Slot},
+    lane::{Begun, Lane, Slot},
 };
 use crate::{
     clock,
-    store::{Due, Settlement},
+    model::Millis,
+    store::{Due, Next, Settled, Settlement, StoreError},
 };
 
 /// How long to wait before a settlement is tried again that the store could not take.
@@ -21,69 +25,170 @@ const STORE_TROUBLE: Duration = Duration::from_millis(500);
 const LONG_TROUBLE: Duration = Duration::from_secs(10);
 /// Bytes of outcomes that a host keeps in memory until they are written; beyond that nothing more is begun.
 const UNWRITTEN: usize = 64 << 20;
+/// Outcomes that a lane writes at once: others' events wait meanwhile.
+const BATCH: usize = 128;
+
+/// An attempt that has ended and is not written down yet.
+pub(super) struct Ended {
+    settled: Arc<Settled>,
+    unwritten: Unwritten,
+    /// Kept while there is no room for what others come to.
+    _slot: Option<Slot>,
+    /// Nothing was known of references on this channel.
+    is_first_thread: bool,
+}
+
+/// An attempt that is written down.
+pub(super) struct Recorded {
+    /// The delivery's row.
+    pub seq: i64,
+    /// When the lane has to look again because of it.
+    pub due: Option<Millis>,
+}
+
+impl Ended {
+    /// The receiver has done its part: others can be delivered, as long as there is room for what they come to.
+    pub fn new(inner: Arc<Inner>, begun: &mut Begun, settlement: Settlement) -> Result<Self, StoreError> {
+        let is_first_thread = settlement.thread.is_some() && begun.lane.inbox.note_thread();
+        let settled = Arc::new(Settled::new(settlement)?);
+        let unwritten = Unwritten::new(inner, settled.weight());
+        let slot = begun.leave();
+        Ok(Self { _slot: slot.filter(|_| unwritten.all > UNWRITTEN), settled, unwritten, is_first_thread })
+    }
+
+    /// After the commit, which may have made more due than the settlement says.
+    fn recorded(self, lane: &Lane, more: bool) -> Recorded {
+        let (inner, settlement) = (&self.unwritten.inner, self.settled.settlement());
+        if self.is_first_thread {
+            // What waits in memory was accepted without it.
+            lane.refresh();
+        }
+        let news = settlement.news.iter().chain(&settlement.failure).flat_map(|new| &new.deliveries);
+        for new in news.chain(&settlement.fallback) {
+            inner.wake(&new.channel);
+        }
+        let due = match settlement.next {
+            _ if more => Some(inner.clock.now()),
+            Next::Again { at, .. } => Some(at),
+            Next::Delivered | Next::Failed(_) => None,
+        };
+        Recorded { seq: settlement.seq, due }
+    }
+}
 
 /// Bytes of an outcome, counted until it is written or let go.
-struct Unwritten<'a> {
-    inner: &'a Inner,
+struct Unwritten {
+    inner: Arc<Inner>,
     bytes: usize,
     /// All there are, with it.
     all: usize,
 }
 
-impl<'a> Unwritten<'a> {
-    fn new(inner: &'a Inner, bytes: usize) -> Self {
+impl Unwritten {
+    fn new(inner: Arc<Inner>, bytes: usize) -> Self {
         let all = inner.unwritten.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         Self { inner, bytes, all }
     }
 }
 
-impl Drop for Unwritten<'_> {
+impl Drop for Unwritten {
     fn drop(&mut self) {
         self.inner.unwritten.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-impl Inner {
-    /// Writes a settlement down. The receiver has answered by now, so it is tried until the store takes it. True when more
-    /// has become due on the channel than the settlement says.
-    pub(super) async fn record(&self, lane: &Lane, slot: Slot, settlement: Settlement) -> bool {
-        let news = settlement.news.iter().chain(&settlement.failure).flat_map(|new| &new.deliveries);
-        let others: Vec<String> = news.chain(&settlement.fallback).map(|new| new.channel.clone()).collect();
-        let is_first_thread = settlement.thread.is_some() && lane.inbox.note_thread();
-        // The receiver has done its part: others can be delivered, as long as there is room for what they come to.
-        let unwritten = Unwritten::new(self, settlement.weight());
-        let slot = if unwritten.all > UNWRITTEN {
-            Some(slot)
-        } else {
-            slot.leave();
-            None
-        };
-        let settlement = Arc::new(settlement);
-        let more = match self.store.settle(settlement.clone()).await {
-            Ok(more) => more,
-            Err(error) => {
-                tracing::error!(channel = lane.name, %error, "cannot record an attempt; trying again");
-                self.keep_trying(&settlement).await
-            }
-        };
-        drop((unwritten, slot));
-        if is_first_thread {
-            // What waits in memory was accepted without it.
-            lane.refresh();
-        }
-        for channel in &others {
-            self.wake(channel);
-        }
-        more
+/// The outcomes of a lane on their way to the store: what comes while some are written goes there at once after it.
+#[derive(Default)]
+pub(super) struct Records {
+    waiting: Vec<Ended>,
+    writing: Option<Writing>,
+    /// What the store could not take, each by itself.
+    stuck: FuturesUnordered<future::BoxFuture<'static, Recorded>>,
+}
+
+/// Gives back what the store could not take.
+type Writing = future::BoxFuture<'static, Result<Vec<Recorded>, Vec<Ended>>>;
+
+impl Records {
+    pub fn push(&mut self, ended: Ended) {
+        self.waiting.push(ended);
     }
 
-    async fn keep_trying(&self, settlement: &Arc<Settlement>) -> bool {
+    /// Those that are written next; never, when there is nothing to write. Nothing is lost when this is dropped.
+    pub async fn next(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>) -> Vec<Recorded> {
         loop {
-            self.wait_for_store().await;
-            if let Ok(more) = self.store.settle(settlement.clone()).await {
-                break more;
+            self.begin(inner, lane);
+            let writing =
+                self.writing.as_mut().map_or_else(|| future::pending().left_future(), |writing| writing.right_future());
+            let written = tokio::select! {
+                biased;
+                written = writing => written,
+                Some(recorded) = self.stuck.next() => return vec![recorded],
+            };
+            self.writing = None;
+            match written {
+                Ok(recorded) => return recorded,
+                Err(stuck) => {
+                    self.stuck.extend(stuck.into_iter().map(|ended| keep_trying(lane.clone(), ended).boxed()))
+                }
             }
         }
+    }
+
+    fn begin(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>) {
+        if self.writing.is_none() && !self.waiting.is_empty() {
+            let rest = self.waiting.split_off(BATCH.min(self.waiting.len()));
+            let batch = mem::replace(&mut self.waiting, rest);
+            self.writing = Some(write(inner.clone(), lane.clone(), batch).boxed());
+        }
+    }
+
+    /// Hands what waits to the store, which writes it before it is closed, and lets go of the rest.
+    pub fn release(mut self, inner: &Arc<Inner>, lane: &Arc<Lane>) {
+        loop {
+            // The first look at it is what hands it over.
+            if let Some(mut writing) = self.writing.take() {
+                let _ = writing.as_mut().now_or_never();
+            }
+            if self.waiting.is_empty() {
+                break;
+            }
+            self.begin(inner, lane);
+        }
+    }
+}
+
+async fn write(inner: Arc<Inner>, lane: Arc<Lane>, batch: Vec<Ended>) -> Result<Vec<Recorded>, Vec<Ended>> {
+    match inner.store.settle(batch.iter().map(|ended| ended.settled.clone()).collect()).await {
+        Ok(more) => {
+            let recorded: Vec<_> =
+                batch.into_iter().zip(more).map(|(ended, more)| ended.recorded(&lane, more)).collect();
+            inner.note_settled(recorded.len());
+            Ok(recorded)
+        }
+        Err(error) => {
+            let attempts = batch.len();
+            tracing::error!(channel = lane.name, attempts, %error, "cannot record what was attempted; trying again");
+            Err(batch)
+        }
+    }
+}
+
+async fn keep_trying(lane: Arc<Lane>, ended: Ended) -> Recorded {
+    let inner = ended.unwritten.inner.clone();
+    loop {
+        inner.wait_for_store().await;
+        if let Ok(more) = inner.store.settle(vec![ended.settled.clone()]).await {
+            let recorded = ended.recorded(&lane, more.contains(&true));
+            inner.note_settled(1);
+            return recorded;
+        }
+    }
+}
+
+impl Inner {
+    fn note_settled(&self, attempts: usize) {
+        self.settled.send_modify(|count| *count += attempts as u64);
     }
 
     /// Until the store can be written again, or it is worth another look.

@@ -9,15 +9,13 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use tokio::{
-    sync::watch,
-    task::{Id, JoinSet},
-};
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     Inner, Phase, deliver,
-    lane::{Gate, Lane, Slot},
+    lane::{Begun, Gate, Lane, Report},
     rate::Limiter,
+    record::{Recorded, Records},
     secrets::Served,
 };
 use crate::{
@@ -37,9 +35,9 @@ const STORE_TROUBLE: Duration = Duration::from_millis(500);
 #[derive(Default)]
 struct Hand {
     ahead: VecDeque<Due>,
-    /// Each tells when its delivery is due again, if it is.
-    running: JoinSet<Option<Millis>>,
-    under_way: HashMap<Id, UnderWay>,
+    /// What has been begun and is not written down yet, by its row.
+    under_way: HashMap<i64, UnderWay>,
+    records: Records,
     /// When the store is to be asked again; none: when somebody wakes the lane.
     next_due: Option<Millis>,
     /// Nothing is begun before, whatever there is.
@@ -53,6 +51,14 @@ struct Hand {
 struct UnderWay {
     id: DeliveryId,
     sequence: Option<String>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        // It has ended, but for a lane that panicked.
+        self.task.abort();
+    }
 }
 
 /// Runs until the host stops, and begins again should it ever panic: a channel must not fall silent.
@@ -82,22 +88,25 @@ async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
     }
     while *phase.borrow_and_update() == Phase::Running {
         adapters.borrow_and_update();
+        hand.collect(&lane);
         match serving(&inner, &lane, &mut served) {
             Ok(served) => {
                 if let Err(error) = hand.begin(&inner, &lane, &served).await {
+                    hand.record_until(&inner, &lane, trouble(&inner, &lane, &error)).await;
                     lane.wake();
-                    trouble(&inner, &lane, &error).await;
                     continue;
                 }
             }
             Err(why) => hand.rest(&lane, &why),
         }
         wait(&inner, &lane, &mut hand, &mut phase, &mut adapters).await;
+        // Where there is always something to do, others of this worker have their turn all the same.
+        tokio::task::coop::consume_budget().await;
     }
     let release = async { drop(phase.wait_for(|phase| *phase == Phase::Releasing).await) };
     tokio::select! {
-        () = async { while hand.running.join_next().await.is_some() {} } => {}
-        () = release => hand.running.shutdown().await,
+        () = hand.finish(&inner, &lane) => {}
+        () = release => hand.release(&inner, &lane).await,
     }
 }
 
@@ -134,13 +143,13 @@ fn serving(inner: &Inner, lane: &Lane, served: &mut Option<Arc<Served>>) -> Resu
 
 async fn wait(
     inner: &Arc<Inner>,
-    lane: &Lane,
+    lane: &Arc<Lane>,
     hand: &mut Hand,
     phase: &mut watch::Receiver<Phase>,
     adapters: &mut watch::Receiver<u64>,
 ) {
     // With work at hand only a finished delivery makes room; a timer or a waking would only ask the store again.
-    let idle = hand.ahead.is_empty() || hand.running.is_empty();
+    let idle = hand.ahead.is_empty() || hand.under_way.is_empty();
     let at = hand.held_until.or(hand.next_due.filter(|_| idle));
     let timer = async {
         match at {
@@ -149,14 +158,10 @@ async fn wait(
         }
     };
     tokio::select! {
+        // What happens most comes first: a busy lane looks at nothing else.
+        biased;
+        recorded = hand.records.next(inner, lane) => hand.recorded(&recorded),
         () = lane.notify.notified() => {}
-        Some(ended) = hand.running.join_next_with_id() => {
-            hand.ended(ended, lane);
-            // What else has ended meanwhile needs no turn of its own.
-            while let Some(ended) = hand.running.try_join_next_with_id() {
-                hand.ended(ended, lane);
-            }
-        }
         () = timer => {
             if hand.held_until.is_none() {
                 lane.stale.store(true, Ordering::Release);
@@ -201,7 +206,7 @@ impl Hand {
         }
         self.limiter.set(served.channel.rate);
         let policy = &served.channel.policy;
-        while lane.active() < most && self.running.len() < most + UNWRITTEN {
+        while lane.active() < most && self.under_way.len() < most + UNWRITTEN {
             if self.ahead.is_empty() && !lane.stale.load(Ordering::Acquire) {
                 self.ahead.extend(lane.inbox.take(WINDOW));
             }
@@ -223,11 +228,10 @@ impl Hand {
                 break;
             }
             let Some(due) = self.ahead.remove(next) else { break };
-            let (id, sequence, slot) = (due.delivery.id, due.sequence.clone(), Slot::take(lane));
+            let (seq, id, sequence) = (due.seq, due.delivery.id, due.sequence.clone());
             // Boxed, or it would be copied whole each time the task moves on to another state.
-            let delivered = Box::pin(deliver::deliver(inner.clone(), lane.clone(), slot, served.clone(), due));
-            let task = self.running.spawn(delivered);
-            self.under_way.insert(task.id(), UnderWay { id, sequence });
+            let delivered = Box::pin(deliver::deliver(inner.clone(), Begun::new(lane, seq), served.clone(), due));
+            self.under_way.insert(seq, UnderWay { id, sequence, task: tokio::spawn(delivered) });
         }
         if lane.active() < most && self.is_idle() && lane.stale.load(Ordering::Acquire) {
             // There is room for what the store knows.
@@ -278,18 +282,61 @@ impl Hand {
         Ok(())
     }
 
-    fn ended(&mut self, ended: Result<(Id, Option<Millis>), tokio::task::JoinError>, lane: &Lane) {
-        let id = match ended {
-            Ok((id, due)) => {
-                self.next_due = [self.next_due, due].into_iter().flatten().min();
-                id
+    /// Takes over what has ended, to be written down.
+    fn collect(&mut self, lane: &Lane) {
+        for report in lane.reports() {
+            match report {
+                Report::Ended(ended) => self.records.push(ended),
+                Report::Lost(seq) => {
+                    if self.under_way.remove(&seq).is_some() {
+                        tracing::error!(channel = lane.name, "a delivery ended in the middle; it will be tried again");
+                        lane.stale.store(true, Ordering::Release);
+                    }
+                }
             }
-            Err(error) => {
-                tracing::error!(%error, "a delivery's task ended in the middle; it will be tried again");
-                lane.stale.store(true, Ordering::Release);
-                error.id()
+        }
+    }
+
+    fn recorded(&mut self, recorded: &[Recorded]) {
+        for Recorded { seq, due } in recorded {
+            self.under_way.remove(seq);
+            self.next_due = [self.next_due, *due].into_iter().flatten().min();
+        }
+    }
+
+    /// Begins nothing new, and writes down what ends meanwhile.
+    async fn record_until(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>, until: impl Future<Output = ()>) {
+        let mut until = std::pin::pin!(until);
+        loop {
+            self.collect(lane);
+            tokio::select! {
+                recorded = self.records.next(inner, lane) => self.recorded(&recorded),
+                () = lane.notify.notified() => {}
+                () = &mut until => return,
             }
-        };
-        self.under_way.remove(&id);
+        }
+    }
+
+    /// Until all that is under way is written down.
+    async fn finish(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>) {
+        self.collect(lane);
+        while !self.under_way.is_empty() {
+            tokio::select! {
+                recorded = self.records.next(inner, lane) => self.recorded(&recorded),
+                () = lane.notify.notified() => self.collect(lane),
+            }
+        }
+    }
+
+    /// Lets go of what is under way, which stays pending. What has ended by now is written all the same.
+    async fn release(mut self, inner: &Arc<Inner>, lane: &Arc<Lane>) {
+        for under_way in self.under_way.values_mut() {
+            under_way.task.abort();
+            // How it ended is told by its report.
+            let _ = (&mut under_way.task).await;
+        }
+        self.under_way.clear();
+        self.collect(lane);
+        self.records.release(inner, lane);
     }
 }

@@ -21,7 +21,9 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use read::{Counts, Detail, Due, Filter, Found, Listed, Replayable, Window};
-pub use write::{Accepted, Acted, HopAfter, NewDelivery, NewEvent, Next, Prune, Pruned, Settlement, Step, Work};
+pub use write::{
+    Accepted, Acted, HopAfter, NewDelivery, NewEvent, Next, Prune, Pruned, Settled, Settlement, Step, Work,
+};
 
 use crate::model::{Action, ChannelState, DeliveryId, Event, Job, JobId, Millis};
 use audit::Audit;
@@ -112,11 +114,13 @@ impl Store {
         }
     }
 
-    /// Records an attempt and where it leaves the delivery. True when more has become due on its channel than the settlement says.
-    pub async fn settle(&self, settlement: Arc<Settlement>) -> Result<bool> {
-        // Here, as the writer has enough to do.
-        let record = rows::record(&settlement.attempt)?;
-        self.tell(Op::Settle(settlement, record)).await
+    /// Records attempts and where they leave their deliveries, all of them or none. For each: true when more has become due
+    /// on its channel than the settlement says.
+    pub async fn settle(&self, settled: Vec<Arc<Settled>>) -> Result<Vec<bool>> {
+        match self.0.writer.run(Op::Settle(settled)).await? {
+            Answer::Settled(more) => Ok(more),
+            _ => Err(StoreError::Closed),
+        }
     }
 
     /// Keeps the next request of an attempt, before it is sent.

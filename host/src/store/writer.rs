@@ -15,7 +15,7 @@ use super::{
     StoreError,
     transaction::Transaction,
     trouble::Trouble,
-    write::{self, Accepted, Acted, NewDelivery, NewEvent, Prune, Pruned, Settlement, Step},
+    write::{self, Accepted, Acted, NewDelivery, NewEvent, Prune, Pruned, Settled, Step},
 };
 use crate::model::{Action, ChannelState, DeliveryId, Job, JobId, Millis};
 
@@ -30,7 +30,7 @@ const PROBE: Duration = Duration::from_secs(1);
 
 pub(super) enum Op {
     Accept(Arc<[NewEvent]>),
-    Settle(Arc<Settlement>, String),
+    Settle(Vec<Arc<Settled>>),
     Hop(i64, String),
     Channel(Box<(String, ChannelState, Option<NewEvent>)>),
     Act(Action, DeliveryId, Millis),
@@ -44,6 +44,7 @@ pub(super) enum Op {
 
 pub(super) enum Answer {
     Accepted(Vec<Accepted>),
+    Settled(Vec<bool>),
     Acted(Acted),
     Pruned(Pruned),
     Told(bool),
@@ -57,8 +58,9 @@ impl Op {
                 let accepted = events.iter().map(|event| write::accept(transaction, event));
                 return accepted.collect::<Result<_>>().map(Answer::Accepted);
             }
-            Self::Settle(settlement, record) => {
-                return write::settle(transaction, settlement, record).map(Answer::Told);
+            Self::Settle(settled) => {
+                let more = settled.iter().map(|settled| write::settle(transaction, settled));
+                return more.collect::<Result<_>>().map(Answer::Settled);
             }
             Self::Hop(seq, record) => write::hop(transaction, *seq, record)?,
             Self::Channel(channel) => {

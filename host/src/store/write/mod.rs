@@ -21,7 +21,7 @@ pub use bulk::{Acted, Step, Work};
 pub(super) use bulk::{act, begin, replay, step, stop};
 pub use prune::{Prune, Pruned};
 pub(super) use prune::{give_back, prune};
-pub use settle::{HopAfter, Next, Settlement};
+pub use settle::{HopAfter, Next, Settled, Settlement};
 pub(super) use settle::{hop, settle};
 
 /// An event on its way in.

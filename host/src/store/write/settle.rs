@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{NewDelivery, NewEvent, accept, add, channel, release};
 use crate::{
-    model::{Attempt, ChannelState, Exchange, FailReason, Header, Millis, State},
+    model::{Attempt, ChannelState, FailReason, Millis, State},
     store::{
         StoreError,
         rows::{self, NEVER, state, state_code, to_i64, to_millis},
@@ -67,18 +67,30 @@ pub enum HopAfter {
     Kept(String),
 }
 
-impl Settlement {
+/// A settlement with the account of its attempt as it is kept.
+pub struct Settled {
+    settlement: Settlement,
+    record: String,
+}
+
+impl Settled {
+    /// Turns the account to text, here and not on the writer's thread, which has enough to do.
+    pub fn new(mut settlement: Settlement) -> Result<Self, StoreError> {
+        let record = rows::record(&settlement.attempt)?;
+        // They are in the text, and may be large.
+        settlement.attempt.exchanges = Vec::new();
+        Ok(Self { settlement, record })
+    }
+
+    /// What was settled; the attempt's exchanges are not in it any more.
+    pub fn settlement(&self) -> &Settlement {
+        &self.settlement
+    }
+
     /// About how many bytes it takes up.
     pub fn weight(&self) -> usize {
         const FIXED: usize = 2048;
-        let headers = |headers: &[Header]| headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        let exchanges = self.attempt.exchanges.iter().map(|Exchange { request, response, .. }| {
-            let request = request.body.as_ref().map_or(0, String::len) + headers(&request.headers);
-            let response = response.as_ref().map_or(0, |response| response.body.len() + headers(&response.headers));
-            FIXED + request + response
-        });
-        // Its account as text comes to it.
-        2 * (FIXED + exchanges.sum::<usize>())
+        FIXED + self.record.capacity()
     }
 }
 
@@ -116,8 +128,7 @@ struct Found {
 /// True when more has become due than the settlement says: the next of its sequence, or the delivery itself.
 pub(in crate::store) fn settle(
     transaction: &mut Transaction<'_>,
-    settled: &Settlement,
-    record: &str,
+    Settled { settlement: settled, record }: &Settled,
 ) -> Result<bool, StoreError> {
     if let Some(state) = &settled.state {
         channel(transaction, &settled.channel, state)?;
