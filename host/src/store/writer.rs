@@ -24,7 +24,7 @@ const BATCH: usize = 512;
 /// Where the last commit had so many, the next one waits a moment for more: a commit has its price whatever is in it, and
 /// while this thread sleeps nobody has to wake it. Who is alone is not kept waiting.
 const BUSY: usize = 8;
-const GATHER: Duration = Duration::from_micros(200);
+const GATHER: Duration = Duration::from_micros(500);
 /// How often a store that can't be written is tried.
 const PROBE: Duration = Duration::from_secs(1);
 
