@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use super::rig::{CONNECTIONS, Rig};
+use super::rig::Rig;
 use crate::measure::host::Host;
 use crate::measure::now;
 use crate::measure::program::{Program, free_address};
@@ -91,12 +91,12 @@ impl Contestant {
                 Ok(Running { address, path: "/v1/events", event: event(root), program })
             }
             Self::Herald(kind) => {
-                let channel = channel(kind, kind, rig.address, "");
+                let channel = channel(kind, kind, rig, rig.address, "");
                 host(root, herald, rig, folder, &channel).map(|(running, _)| running)
             }
             Self::Nginx => listening("/", event(root), |address| {
                 let config = folder.join("nginx.conf");
-                std::fs::write(&config, nginx(address, rig.address))?;
+                std::fs::write(&config, nginx(address, rig.address, rig.connections))?;
                 let mut command = rig.cores.command(Path::new("nginx"));
                 command.arg("-p").arg(folder).arg("-c").arg(config);
                 Ok(command)
@@ -139,27 +139,28 @@ pub fn store(folder: &Path) -> PathBuf {
     folder.join("store/herald.db")
 }
 
-/// A channel that takes events of these types, or all.
-pub fn channel(name: &str, kind: &str, to: SocketAddr, events: &str) -> String {
+/// A channel that takes events of these types, or all, with room for all that the generator has on its way.
+pub fn channel(name: &str, kind: &str, rig: &Rig, to: SocketAddr, events: &str) -> String {
+    let connections = rig.connections;
     let settings = match kind {
         "slack" => format!("webhook_url = \"http://{to}/services/T0000/B0000/XXXXXXXXXXXXXXXXXXXXXXXX\""),
         _ => format!("url = \"http://{to}/\"\nsigning_secrets = [\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]"),
     };
     let events = if events.is_empty() { "*" } else { events };
     format!(
-        "[[channel]]\nname = \"{name}\"\nadapter = \"{kind}\"\nconcurrency = {CONNECTIONS}\n[channel.settings]\n{settings}\n\
+        "[[channel]]\nname = \"{name}\"\nadapter = \"{kind}\"\nconcurrency = {connections}\n[channel.settings]\n{settings}\n\
          [[route]]\nevents = [\"{events}\"]\nchannel = \"{name}\"\n"
     )
 }
 
 /// A plain proxy that keeps its connections, as the others do.
-fn nginx(address: SocketAddr, sink: SocketAddr) -> String {
+fn nginx(address: SocketAddr, sink: SocketAddr, connections: usize) -> String {
     format!(
         "daemon off;\nuser root;\nworker_processes auto;\npid nginx.pid;\nerror_log error.log;\n\
          events {{ worker_connections 1024; }}\n\
          http {{\n  access_log off;\n  keepalive_requests 1000000000;\n  client_body_temp_path body;\n  proxy_temp_path proxy;\n  \
            fastcgi_temp_path fastcgi;\n  uwsgi_temp_path uwsgi;\n  scgi_temp_path scgi;\n  \
-           upstream sink {{ server {sink}; keepalive {CONNECTIONS}; keepalive_requests 1000000000; }}\n  \
+           upstream sink {{ server {sink}; keepalive {connections}; keepalive_requests 1000000000; }}\n  \
            server {{\n    listen {address};\n    location / {{\n      proxy_pass http://sink;\n      \
              proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n    }}\n  }}\n}}\n"
     )

@@ -30,9 +30,15 @@ pub struct Found {
 }
 
 impl Bench<'_> {
+    /// A channel that nobody listens for.
+    fn dead(&self) -> Result<String> {
+        Ok(channel("dead", "webhook", &self.rig, free_address()?, FILLED))
+    }
+
     /// CPU an event with nothing in the store and with so many deliveries, in turns.
     pub fn delivered(&mut self, count: u64) -> Result<Found> {
-        let channels = format!("{}{}", channel("webhook", "webhook", self.rig.address, EVENTS), dead()?);
+        let channels =
+            format!("{}{}", channel("webhook", "webhook", &self.rig, self.rig.address, EVENTS), self.dead()?);
         let folder = self.folder.path().join("full");
         let fill = self.fill(&folder, &channels, count, false)?;
         let (full, ready) = host(self.root, &self.herald, &self.rig, &folder, &channels)?;
@@ -69,7 +75,8 @@ impl Bench<'_> {
     /// Waits of other channels' events, and memory, with nothing pending and with so many deliveries pending on a channel
     /// whose receiver is not there, in turns.
     pub fn pending(&mut self, count: u64) -> Result<Found> {
-        let channels = format!("{}{}", channel("webhook", "webhook", self.rig.address, EVENTS), dead()?);
+        let channels =
+            format!("{}{}", channel("webhook", "webhook", &self.rig, self.rig.address, EVENTS), self.dead()?);
         let folder = self.folder.path().join("full");
         let fill = self.fill(&folder, &channels, count, true)?;
         let (full, ready) = host(self.root, &self.herald, &self.rig, &folder, &channels)?;
@@ -111,7 +118,13 @@ impl Bench<'_> {
     pub fn channels(&mut self) -> Result<Found> {
         let mut channels = String::new();
         for number in 0..CHANNELS {
-            let text = channel(&format!("channel-{number}"), "webhook", self.rig.address, &format!("turn{number:020}"));
+            let text = channel(
+                &format!("channel-{number}"),
+                "webhook",
+                &self.rig,
+                self.rig.address,
+                &format!("turn{number:020}"),
+            );
             write!(channels, "{text}")?;
         }
         let folder = fresh(&self.folder.path().join("channels"))?;
@@ -151,11 +164,6 @@ impl Bench<'_> {
         run(&mut Command::new("sync"))?;
         Ok(begun.elapsed().as_secs_f64())
     }
-}
-
-/// A channel that nobody listens for.
-fn dead() -> Result<String> {
-    Ok(channel("dead", "webhook", free_address()?, FILLED))
 }
 
 #[allow(clippy::cast_precision_loss)]

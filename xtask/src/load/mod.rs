@@ -57,6 +57,12 @@ pub struct Options {
     /// Seconds of each pass
     #[arg(long, default_value_t = 4)]
     seconds: u64,
+    /// Connections of the generator, and deliveries under way at once
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// How Herald is built: `dist` is what is shipped, and takes ten minutes to build
+    #[arg(long, default_value = "release")]
+    profile: String,
     /// Events a second in the passes at a rate
     #[arg(long, default_value_t = 2000)]
     rate: u64,
@@ -89,12 +95,12 @@ struct Bench<'a> {
 /// Measures and prints the report.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     let begun = now();
-    let (herald, load) = build(root)?;
+    let (herald, load) = build(root, &options.profile)?;
     println!("built in {:.0} s", begun.elapsed().as_secs_f64());
     let built = now();
     // What the build has left to be written would be waited for in the first passes.
     run_command(&mut Command::new("sync"))?;
-    let rig = Rig::start(&load, Cores::All)?;
+    let rig = Rig::start(&load, Cores::All, options.connections)?;
     let mut bench = Bench { root, options, herald, rig, folder: Scratch::new("load")? };
     let report = bench.report()?;
     println!("\n{report}\nmeasured in {:.0} s", built.elapsed().as_secs_f64());
@@ -104,12 +110,13 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn build(root: &Path) -> Result<(PathBuf, PathBuf)> {
-    let mut command = cargo(root);
-    command.args(["build", "--release", "--locked", "--package", "herald", "--package", "herald-load"]);
-    run_command(command.args(["--bin", "herald", "--bin", "herald-load"]))?;
-    let folder = target()?.join("release");
-    Ok((folder.join("herald"), folder.join("herald-load")))
+fn build(root: &Path, profile: &str) -> Result<(PathBuf, PathBuf)> {
+    for (package, profile) in [("herald", profile), ("herald-load", "release")] {
+        let mut command = cargo(root);
+        run_command(command.args(["build", "--locked", "--profile", profile, "--package", package, "--bin", package]))?;
+    }
+    let target = target()?;
+    Ok((target.join(profile).join("herald"), target.join("release/herald-load")))
 }
 
 /// The folder, with nothing in it.
@@ -130,6 +137,8 @@ impl Bench<'_> {
             rounds: self.options.rounds,
             seconds: self.options.seconds,
             rate: self.options.rate,
+            connections: self.rig.connections,
+            profile: self.options.profile.clone(),
             contestants: self.rounds(&contestants)?,
             on_cores: Vec::new(),
             notes: Vec::new(),
@@ -248,7 +257,7 @@ impl Bench<'_> {
     fn bound(&self, contestant: Contestant, cores: usize) -> Result<Pass> {
         let mut passes = Vec::new();
         for _ in 0..self.options.rounds {
-            let mut rig = Rig::start(&self.rig.load, Cores::First(cores))?;
+            let mut rig = Rig::start(&self.rig.load, Cores::First(cores), self.rig.connections)?;
             let folder = fresh(&self.folder.path().join("bound"))?;
             let running = contestant.start(self.root, &self.herald, &rig, &folder)?;
             rig.warm_up(&running)?;
@@ -261,7 +270,7 @@ impl Bench<'_> {
     /// How long a start takes, and how much memory a host has that does nothing.
     fn starts(&self, report: &mut Report) -> Result<()> {
         let folder = fresh(&self.folder.path().join("start"))?;
-        let channels = channel("webhook", "webhook", self.rig.address, "");
+        let channels = channel("webhook", "webhook", &self.rig, self.rig.address, "");
         let start = || host(self.root, &self.herald, &self.rig, &folder, &channels);
         // The first one makes the store.
         start()?.0.stop()?;

@@ -21,6 +21,10 @@ pub struct Report {
     pub seconds: u64,
     /// Events a second in the passes at a rate.
     pub rate: u64,
+    /// Of the generator.
+    pub connections: usize,
+    /// How Herald was built.
+    pub profile: String,
     /// A line each.
     pub contestants: Vec<Line>,
     /// Herald and the ceiling, bound to so many cores together with generator and sink.
@@ -138,10 +142,10 @@ fn figure(value: f64) -> String {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.machine)?;
-        let Self { event_bytes, rounds, seconds, rate, .. } = self;
+        let Self { event_bytes, rounds, seconds, rate, connections, profile, .. } = self;
         writeln!(
             f,
-            "an event of {event_bytes} bytes, 64 connections; medians of {rounds} rounds of {seconds} s each\n"
+            "an event of {event_bytes} bytes, {connections} connections; medians of {rounds} rounds of {seconds} s each; Herald built with the profile {profile}\n"
         )?;
         writeln!(f, "As fast as it answers; CPU in us an event:\n{}", self.fastest_table())?;
         writeln!(f, "At {rate} events a second:\n{}", self.paced_table())?;

@@ -52,15 +52,14 @@ pub struct Load {
     pub turns: u64,
 }
 
-/// Connections of the generator.
-pub const CONNECTIONS: usize = 64;
-
 /// The generator, and a sink that runs.
 pub struct Rig {
     /// The programs, `herald-load`.
     pub load: PathBuf,
     /// What contestants may run on, too.
     pub cores: Cores,
+    /// Of the generator: so many events are on their way at once.
+    pub connections: usize,
     /// Of the sink.
     pub address: SocketAddr,
     sink: Program,
@@ -112,9 +111,9 @@ struct Seen {
 
 impl Rig {
     /// Starts the sink.
-    pub fn start(load: &Path, cores: Cores) -> Result<Self> {
+    pub fn start(load: &Path, cores: Cores, connections: usize) -> Result<Self> {
         let (sink, address) = Program::start_with_address(cores.command(load).arg("sink"))?;
-        Ok(Self { load: load.to_owned(), cores, address, sink, connection: Connection::open(address)? })
+        Ok(Self { load: load.to_owned(), cores, connections, address, sink, connection: Connection::open(address)? })
     }
 
     /// What comes first is slower: connections, caches, memory. It does not count.
@@ -170,7 +169,7 @@ impl Rig {
 
     fn drive(&self, contestant: &Running, load: Load) -> Result<Driven> {
         let mut command = self.cores.command(&self.load);
-        let connections = CONNECTIONS.to_string();
+        let connections = self.connections.to_string();
         command.args(["drive", "--to", &contestant.address.to_string(), "--path", contestant.path]);
         command.args(["--connections", &connections, "--seconds", &load.seconds.to_string()]);
         command.args(["--turns", &load.turns.to_string(), "--body"]).arg(&contestant.event);
