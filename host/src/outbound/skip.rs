@@ -33,8 +33,8 @@ impl Skip {
     pub(super) fn next(&self, text: &[u8], from: usize) -> Option<usize> {
         let mut at = from;
         loop {
-            let pair =
-                text.get(at + self.window.saturating_sub(2)..at + self.window).filter(|pair| !pair.is_empty())?;
+            let window = text.get(at..at + self.window).filter(|window| !window.is_empty())?;
+            let pair = window.get(self.window.saturating_sub(2)..)?;
             match self.table.get(slot(pair)) {
                 None | Some(0) => return Some(at),
                 Some(far) => at += usize::from(*far),
