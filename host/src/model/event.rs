@@ -70,11 +70,13 @@ impl EventType {
     /// Checks the text.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidType> {
         let text = text.into();
+        // As most are: there the bytes say what takes longer to find out of characters.
+        let is_graphic = text.bytes().all(|byte| byte.is_ascii_graphic());
         if text.is_empty() {
             Err(InvalidType::Empty)
         } else if text.len() > 255 {
             Err(InvalidType::Long)
-        } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        } else if !is_graphic && text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             Err(InvalidType::Character)
         } else {
             Ok(Self(text))

@@ -10,6 +10,7 @@ mod ids;
 mod job;
 mod message;
 mod rate;
+mod record;
 mod retry;
 mod route;
 mod rule;

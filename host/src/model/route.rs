@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use wildmatch::WildMatchPattern;
-
 use super::Event;
 
 /// Events of some types, perhaps of one project, go to a channel.
@@ -27,28 +25,48 @@ impl Route {
 
 /// An event type in which `*` stands for any characters, none included.
 #[derive(Debug, Clone)]
-pub struct Pattern(WildMatchPattern<'*', '\0'>);
+pub struct Pattern {
+    /// What it begins with: all of it when there is no `*`.
+    start: String,
+    /// What stands after each `*`.
+    rest: Vec<String>,
+}
 
 impl Pattern {
     /// Every text is a pattern.
     pub fn new(text: &str) -> Self {
-        // `?` is an ordinary character here: only `*` is special in a route.
-        Self(WildMatchPattern::new(text))
+        let mut parts = text.split('*').map(str::to_owned);
+        let start = parts.next().unwrap_or_default();
+        let mut rest: Vec<String> = parts.collect();
+        // `**` means what `*` does.
+        let last = rest.pop();
+        rest.retain(|part| !part.is_empty());
+        rest.extend(last);
+        Self { start, rest }
     }
 
     fn matches(&self, kind: &str) -> bool {
-        self.0.matches(kind)
+        let Some((last, inner)) = self.rest.split_last() else { return kind == self.start };
+        let inside = kind.strip_prefix(self.start.as_str()).and_then(|rest| rest.strip_suffix(last.as_str()));
+        // What comes first is as good as what comes later: more is left for the others.
+        inside
+            .and_then(|inside| inner.iter().try_fold(inside, |left, part| Some(left.split_once(part.as_str())?.1)))
+            .is_some()
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&self.start)?;
+        self.rest.iter().try_for_each(|part| write!(f, "*{part}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use wildmatch::WildMatchPattern;
+
     use super::*;
 
     #[test]
@@ -66,6 +84,14 @@ mod tests {
             ("", "x", false),
         ] {
             assert_eq!(Pattern::new(pattern).matches(kind), matches, "{pattern} {kind}");
+        }
+    }
+    proptest! {
+        #[test]
+        fn it_matches_as_a_glob_does(pattern in "[ab*é?]{0,8}", kind in "[abé?]{0,8}") {
+            let known = WildMatchPattern::<'*', '\0'>::new(&pattern);
+            prop_assert_eq!(Pattern::new(&pattern).matches(&kind), known.matches(&kind));
+            prop_assert_eq!(Pattern::new(&pattern).to_string(), known.to_string());
         }
     }
 }

@@ -67,7 +67,7 @@ impl Client {
 
     /// Sends the request and reads the response, in `deadline` altogether. All that can go wrong is data.
     pub async fn send(&self, prepared: Prepared, deadline: Duration, secrets: &Secrets) -> Sent {
-        let Prepared { method, url, headers, body } = prepared;
+        let Prepared { method, url, headers, body, .. } = prepared;
         let mut request = Request::new(Body::new(body));
         *request.method_mut() = method;
         *request.headers_mut() = headers;

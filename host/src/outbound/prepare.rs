@@ -58,22 +58,32 @@ pub struct Prepared {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The body is [`Body::Payload`].
+    pub(super) is_payload: bool,
 }
 
 impl Prepared {
-    /// The request as it is kept and shown: secrets and credentials redacted, the body's first 64 KiB.
+    /// The request as it is kept and shown: secrets and credentials redacted, the body's first 64 KiB. The payload, where
+    /// all of it can be shown as it is, is left out at once: [`Attempt::without_payload`] would do that to a copy.
+    ///
+    /// [`Attempt::without_payload`]: crate::model::Attempt::without_payload
     pub fn sent(&self, secrets: &Secrets) -> SentRequest {
+        let left_out = self.is_payload && redact::is_shown_whole(&self.body, secrets);
+        SentRequest {
+            method: self.method.as_str().to_owned(),
+            url: secrets.redact(self.url.as_str()).into_owned(),
+            headers: redact::headers(&self.headers, secrets),
+            body: (!left_out).then(|| self.shown_body(secrets)),
+        }
+    }
+
+    fn shown_body(&self, secrets: &Secrets) -> String {
         let mut body = redact::excerpt(&self.body, false, secrets);
         if self.body.len() > redact::EXCERPT {
             let note = format!("\n[the first 64 KiB of {} bytes]", self.body.len());
             body.push_str(&note);
         }
-        SentRequest {
-            method: self.method.to_string(),
-            url: secrets.redact(self.url.as_str()).into_owned(),
-            headers: redact::headers(&self.headers, secrets),
-            body: Some(body),
-        }
+        body
     }
 }
 
@@ -112,11 +122,10 @@ fn unredacted(request: &Request, sealed: &Sealed, to: &Destination<'_>) -> Resul
     put(&mut headers, DELIVERY_ID.clone(), delivery)?;
     for (name, value) in [(header::USER_AGENT, concat!("Herald/", env!("CARGO_PKG_VERSION"))), (header::ACCEPT, "*/*")]
     {
-        if !headers.contains_key(&name) {
-            put(&mut headers, name, HeaderValue::from_static(value))?;
-        }
+        let entry = headers.try_entry(name).map_err(|_| too_many())?;
+        entry.or_try_insert(HeaderValue::from_static(value)).map_err(|_| too_many())?;
     }
-    Ok(Prepared { method, url, headers, body })
+    Ok(Prepared { method, url, headers, body, is_payload: request.body == Body::Payload })
 }
 
 fn method(name: &str) -> Result<Method, Refused> {
@@ -130,19 +139,21 @@ fn method(name: &str) -> Result<Method, Refused> {
 
 /// The URL with its handles still in it, except for one at its beginning: that one is where the request goes.
 fn destination(text: &str, sealed: &Sealed) -> Result<Url, Refused> {
-    if text.chars().any(char::is_control) {
+    // As most are: there the bytes say what takes longer to find out of characters.
+    let is_graphic = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_graphic && text.chars().any(char::is_control) {
         return Err(Refused::adapter("the URL has a control character in it"));
     }
     let parsed = match sealed.leading(text) {
         Some((value, rest)) => {
             let value = value.trim();
-            let alone = Url::parse(value);
+            let alone = sealed.secrets().parse_url(value);
             if !alone.as_ref().is_ok_and(is_http) {
                 return Err(Refused::settings("the secret that the URL begins with is not an absolute https URL"));
             }
             if rest.is_empty() { alone } else { Url::parse(&format!("{value}{rest}")) }
         }
-        None => Url::parse(text),
+        None => sealed.secrets().parse_url(text),
     };
     let mut url = parsed.map_err(|error| Refused::adapter(format!("the URL is not an absolute https URL: {error}")))?;
     if !is_http(&url) {

@@ -281,12 +281,18 @@ pub(super) fn headers(map: &HeaderMap, secrets: &Secrets) -> Vec<Header> {
 
 /// Bytes as text. That they are text as they stand is found out sooner than where they are not.
 fn text(bytes: &[u8]) -> Cow<'_, str> {
-    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+    simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// How much of a body must be there so that [`excerpt`] can find a secret that begins in what is kept.
 pub(super) fn needed(secrets: &Secrets) -> usize {
     EXCERPT + secrets.longest()
+}
+
+/// Whether [`excerpt`] would show just these bytes.
+pub(super) fn is_shown_whole(bytes: &[u8], secrets: &Secrets) -> bool {
+    let is_same = |text| matches!(secrets.redact(text), Cow::Borrowed(_));
+    bytes.len() <= EXCERPT && simdutf8::basic::from_utf8(bytes).is_ok_and(is_same)
 }
 
 /// The first 64 KiB of a body as text, redacted. `more` says that the body went on after these bytes.

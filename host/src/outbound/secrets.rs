@@ -34,6 +34,8 @@ struct Inner {
     /// Where each of them stands.
     pointers: Vec<String>,
     hosts: BTreeSet<String>,
+    /// The settings' texts, secret or not, that are absolute http or https URLs, as they are parsed.
+    urls: Vec<(String, Url)>,
     redactor: Redactor,
 }
 
@@ -63,11 +65,12 @@ impl Secrets {
             values: vec![],
             found: vec![],
             hosts: BTreeSet::new(),
+            urls: vec![],
         };
         split.walk(settings, &mut String::new())?;
         let redactor = Redactor::new(split.values.iter().map(ExposeSecret::expose_secret)).map_err(BadSecret::Size)?;
-        let Split { pieces, values, found: pointers, hosts, .. } = split;
-        Ok(Self(Arc::new(Inner { pieces, values, pointers, hosts, redactor })))
+        let Split { pieces, values, found: pointers, hosts, urls, .. } = split;
+        Ok(Self(Arc::new(Inner { pieces, values, pointers, hosts, urls, redactor })))
     }
 
     /// Makes the settings for one call of the adapter: a new handle for each secret. `random` gives 128 random bits.
@@ -100,6 +103,12 @@ impl Secrets {
     /// Where the settings point: the hosts of all their texts, secret or not, that are absolute http or https URLs.
     pub fn hosts(&self) -> &BTreeSet<String> {
         &self.0.hosts
+    }
+
+    /// What [`Url::parse`] says of a text. Most requests go where the settings say, which has been parsed before.
+    pub(super) fn parse_url(&self, text: &str) -> Result<Url, url::ParseError> {
+        let known = self.0.urls.iter().find(|(known, _)| known == text);
+        known.map_or_else(|| Url::parse(text), |(_, url)| Ok(url.clone()))
     }
 
     /// The text with `[redacted]` in the place of each secret, also where it stands URL-encoded, JSON- or HTML-escaped or
@@ -217,13 +226,11 @@ impl fmt::Debug for Sealed {
 
 fn handle(random: u128) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut handle = String::with_capacity(HANDLE);
-    handle.push_str(PREFIX);
-    for place in 0..RANDOM {
+    let letters: [u8; RANDOM] = std::array::from_fn(|place| {
         let [digit, ..] = (random >> (5 * place)).to_le_bytes();
-        handle.push(ALPHABET.get(usize::from(digit & 31)).map_or('a', |&letter| char::from(letter)));
-    }
-    handle
+        ALPHABET.get(usize::from(digit & 31)).copied().unwrap_or(b'a')
+    });
+    [PREFIX, str::from_utf8(&letters).unwrap_or_default()].concat()
 }
 
 /// Writes JSON text, cutting it at each secret.
@@ -233,12 +240,16 @@ struct Split<'p> {
     values: Vec<SecretString>,
     found: Vec<String>,
     hosts: BTreeSet<String>,
+    urls: Vec<(String, Url)>,
 }
 
 impl Split<'_> {
     fn walk(&mut self, value: &Value, pointer: &mut String) -> Result<(), BadSecret> {
-        if let Value::String(text) = value {
-            self.hosts.extend(host(text));
+        if let Value::String(text) = value
+            && let Some(url) = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+        {
+            self.hosts.extend(url.host_str().map(normal));
+            self.urls.push((text.clone(), url));
         }
         if self.pointers.contains(pointer.as_str()) {
             let text = match value {
@@ -298,13 +309,6 @@ impl Split<'_> {
             piece.push_str(text);
         }
     }
-}
-
-/// The host of an absolute http or https URL.
-fn host(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok()?;
-    let http = matches!(url.scheme(), "http" | "https");
-    http.then(|| url.host_str().map(normal)).flatten()
 }
 
 #[cfg(test)]

@@ -18,6 +18,10 @@ use super::{
 };
 use crate::model::{self, Auth, Hash};
 
+static WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+static WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+static WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
 /// Secrets are pasted by people: their padding may be missing.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -66,16 +70,15 @@ fn standard_webhooks(
     }
     let id = to.delivery_id;
     let timestamp = (to.now / 1000).to_string();
-    let mut signatures = Vec::with_capacity(secrets.len());
+    let mut signatures = String::new();
     for secret in secrets {
         let content: [&[u8]; 5] = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
         let digest = mac::<Hmac<Sha256>>(&webhook_key(secret)?, &content)?;
-        signatures.push(format!("v1,{}", STANDARD.encode(digest)));
+        signatures.push_str(if signatures.is_empty() { "v1," } else { " v1," });
+        STANDARD.encode_string(digest, &mut signatures);
     }
-    for (name, value) in
-        [("webhook-id", id), ("webhook-timestamp", &timestamp), ("webhook-signature", &signatures.join(" "))]
-    {
-        put(headers, HeaderName::from_static(name), value_of(value)?)?;
+    for (name, value) in [(&WEBHOOK_ID, id), (&WEBHOOK_TIMESTAMP, &timestamp), (&WEBHOOK_SIGNATURE, &signatures)] {
+        put(headers, name.clone(), value_of(value)?)?;
     }
     Ok(())
 }

@@ -21,9 +21,10 @@ pub(super) fn read(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Option<
     let binary = post.ce_headers.iter().any(|(name, _)| *name == "specversion");
     let read = match post.content_type {
         "application/cloudevents+json" => Read { events: vec![structured(&post.body, around)?], is_list: false },
-        "application/cloudevents-batch+json" => {
-            Read { events: read_list(&post.body, |_, item| structured(&item, around))?, is_list: true }
-        }
+        "application/cloudevents-batch+json" => Read {
+            events: read_list(&post.body, |_, item| structured(&post.body.slice_ref(item.as_bytes()), around))?,
+            is_list: true,
+        },
         _ if binary => Read { events: vec![from_headers(post, around)?], is_list: false },
         _ => return Ok(None),
     };

@@ -1,12 +1,14 @@
 //! What an event is about, where its sender does not say so: the most specific thing that its data names by an id.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
+
+use super::incoming::Text;
 
 /// The most specific first: `execution-id`, `valohai.execution-id` or `execution_id`.
 const NAMES: [&str; 4] = ["execution-id", "task-id", "pipeline-id", "deployment-id"];
@@ -32,7 +34,7 @@ impl<'de> Visitor<'de> for &mut Subjects {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         while self.0.first().is_some_and(Option::is_none)
-            && let Some(Name(name)) = members.next_key()?
+            && let Some(Text(name)) = members.next_key()?
         {
             let last = name.rsplit('.').next().unwrap_or(&name);
             match NAMES.iter().zip(&mut self.0).find(|(wanted, found)| found.is_none() && is(last, wanted)) {
@@ -43,10 +45,6 @@ impl<'de> Visitor<'de> for &mut Subjects {
         Ok(())
     }
 }
-
-/// Borrowed where it has no escapes; `Cow` by itself would be a copy.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn is(name: &str, wanted: &str) -> bool {
     name.len() == wanted.len() && name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte }).eq(wanted.bytes())

@@ -57,7 +57,7 @@ pub(super) fn attempt(delivery: i64, number: u32) -> i64 {
 
 /// An attempt as it is kept.
 pub(super) fn record(attempt: &Attempt) -> Result<String, StoreError> {
-    serde_json::to_string(attempt).map_err(|error| StoreError::Damaged(error.to_string()))
+    attempt.to_json().map_err(|error| StoreError::Damaged(error.to_string()))
 }
 
 /// What was read, or none of a row that holds what this program does not write: that is left alone, and told.

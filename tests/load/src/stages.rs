@@ -34,7 +34,7 @@ fn main() -> Result<()> {
         "sign" => repeat(|| work.prepare(&work.secrets.seal(|| 7), true)),
         "redact" => repeat(|| work.prepared.sent(&work.secrets)),
         "settle" => repeat(|| work.settle()),
-        "record" => repeat(|| serde_json::to_string(&work.attempt)),
+        "record" => repeat(|| work.attempt.to_json()),
         _ => bail!("there is no stage `{name}`"),
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};
 
 use super::*;
@@ -236,4 +237,22 @@ fn a_credential_is_never_in_the_log() {
     let prepared = case.prepare(|secret| Request { auth: auth(secret), ..post("https://a.com") }).unwrap();
     let shown = prepared.sent(&case.secrets());
     assert!(shown.headers.contains(&("authorization".to_owned(), "[redacted]".to_owned())));
+}
+
+/// Of a payload: text, bytes that are none, a secret in whole and in part.
+const PARTS: &[&[u8]] = &[b"text ", b"\xc3\xa9\xef\xbf\xbd", b"\xff", b"hunter2hunter2", b"hunter2"];
+
+proptest! {
+    #[test]
+    fn only_a_payload_that_would_be_kept_as_it_is_is_left_out(
+        parts in vec(select(PARTS), 0..4),
+        more in select(vec![0, redact::EXCERPT - 30, redact::EXCERPT]),
+    ) {
+        let mut case = Case::new(json!({"url": "https://a.com", "token": "hunter2hunter2"}));
+        case.payload = Bytes::from([parts.concat(), vec![b'x'; more]].concat());
+        let prepared = case.prepare(|_| Request { body: Body::Payload, ..post("https://a.com") }).unwrap();
+        let kept = prepared.shown_body(&case.secrets());
+        let left_out = kept.as_bytes() == case.payload;
+        prop_assert_eq!(prepared.sent(&case.secrets()).body, (!left_out).then_some(kept));
+    }
 }

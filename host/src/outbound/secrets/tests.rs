@@ -89,3 +89,12 @@ fn nothing_secret_is_in_debug_output() {
     let sealed = secrets.seal(counting());
     assert!(!format!("{secrets:?} {sealed:?}").contains("hunter2"));
 }
+
+#[test]
+fn a_url_of_the_settings_is_what_the_parser_makes_of_it() {
+    let urls = ["https://a.com", "HTTP://A.com:80/x y#z", " https://b.com/\t", "https://", "a.com", "mailto:me@a.com"];
+    let secrets = Secrets::new(&json!({ "urls": urls }), &BTreeSet::from(["/urls/0".to_owned()])).unwrap();
+    for text in urls.into_iter().chain(["https://a.com/other", ""]) {
+        assert_eq!(secrets.parse_url(text), Url::parse(text), "{text}");
+    }
+}
