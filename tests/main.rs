@@ -31,6 +31,7 @@ mod readme;
 mod replaying;
 mod retention;
 mod robust;
+mod slow_clients;
 mod store;
 mod store_model;
 mod tidy;

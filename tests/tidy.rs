@@ -14,14 +14,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("adapter", &["model", "clock", "wake", "files"]),
     ("outbound", &["model", "clock"]),
     ("pipeline", &["model", "clock", "store", "adapter", "outbound"]),
-    ("api", &["model", "store", "pipeline"]),
+    ("api", &["model", "clock", "store", "pipeline"]),
 ];
 
 /// What only these places name.
 const ONLY: &[(&str, &[&str])] = &[
     ("wasmtime", &["adapter/", "cli/log/"]),
     ("rusqlite", &["store/"]),
-    ("hyper_util", &["outbound/", "cli/log/"]),
+    ("hyper_util", &["api/serve.rs", "outbound/", "cli/log/"]),
     ("reqwest", &["cli/remote.rs", "cli/demo/", "cli/log/"]),
     ("axum", &["api/", "cli/demo/receiver.rs"]),
     ("env::var", &["config/"]),

@@ -32,7 +32,7 @@ pub struct App {
     pipeline: Pipeline,
     face: Face,
     config: Config,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
     stop: Arc<Notify>,
     _adapters: Option<WatchHandle>,
     reload: Option<ReloadHandle>,
@@ -73,7 +73,7 @@ impl App {
             format!("cannot listen on {}; set `server.listen` to a free address", config.server.listen)
         })?;
         let address = listener.local_addr()?;
-        let face = Face::default();
+        let face = Face::new(config.server.request_timeout);
         let stop = Arc::new(Notify::new());
         let stopped = stop.clone();
         let server = tokio::spawn(api::serve(listener, face.clone(), async move {
@@ -120,7 +120,7 @@ impl App {
         self.stop.notify_one();
         let server = async {
             match tokio::time::timeout(grace, &mut self.server).await {
-                Ok(ended) => ended?.context("the API's server failed"),
+                Ok(ended) => ended.context("the API's server failed"),
                 Err(_) => {
                     self.server.abort();
                     Ok(())

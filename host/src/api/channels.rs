@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use axum::{Json, body::Body, http::StatusCode};
+use axum::{Json, body::Body, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Host, Segment, error::ApiError, query::Parameters};
+use super::{Face, Host, Segment, body::Unread, error::ApiError, query::Parameters};
 use crate::{
     model::{ChannelState, Disabled, Millis},
     pipeline::{Channel, Pipeline, Plan},
@@ -149,6 +149,7 @@ pub(super) async fn disable(
     Host(pipeline): Host,
     Segment(name): Segment,
     query: Parameters,
+    State(face): State<Face>,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let mut query = query.only(&["reason"])?;
@@ -156,7 +157,10 @@ pub(super) async fn disable(
         let hint = r#"send no body, or {"reason": "..."}"#;
         ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", format!("the body is {what}"), hint)
     };
-    let body = axum::body::to_bytes(body, LONGEST_BODY).await.map_err(|_| bad("too long, or broke off"))?;
+    let body = face.read(body, LONGEST_BODY).await.map_err(|unread| match unread {
+        Unread::TooLarge(_) => bad("too long"),
+        unread => unread.into(),
+    })?;
     let told: Disable = match body.trim_ascii() {
         [] => Disable::default(),
         body => serde_json::from_slice(body).map_err(|error| bad(&format!("not understood: {error}")))?,

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{Method, StatusCode, Uri},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -41,6 +41,16 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "bad_path", message, "ids and names in a path are percent-encoded UTF-8")
     }
 
+    /// An answer that can't be written as JSON: a mistake of ours.
+    pub fn unsayable(error: &serde_json::Error) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            format!("it was done, and the answer can't be written: {error}"),
+            "please report this",
+        )
+    }
+
     pub fn no_such(what: &str, name: &str, hint: &str) -> Self {
         let message = format!("there is no {what} `{name}`");
         Self::new(StatusCode::NOT_FOUND, "not_found", message, hint)
@@ -49,7 +59,12 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, Json(self)).into_response()
+        let mut answer = (self.status, Json(&self)).into_response();
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            // The rest of the request is not waited for, so nothing can come after it.
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
 }
 

@@ -1,30 +1,36 @@
 //! `POST /v1/events`.
 
+use std::borrow::Cow;
+
 use axum::{
-    Json,
-    body::{Body, Bytes},
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts},
+    response::IntoResponse,
 };
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde::Serialize;
 use serde_json::json;
 
-use super::{Face, error::ApiError};
+use super::{
+    Face,
+    error::{self, ApiError},
+};
 use crate::pipeline::incoming::Post;
 
-/// 202 after the commit, with the ids and the number of deliveries.
-pub(super) async fn accept(State(face): State<Face>, request: Request) -> Result<Response, ApiError> {
+pub(super) const PATH: &str = "/v1/events";
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// 202 after the commit, with the ids and the number of deliveries. Called without the router, as every event comes here.
+pub(super) async fn accept(face: &Face, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, ApiError> {
     let ready = face.get()?;
     let (Parts { headers, .. }, body) = request.into_parts();
-    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     refuse_encoding(text(header::CONTENT_ENCODING))?;
     let idempotency_key = idempotency_key(&headers)?;
-    let body = read(body, text(header::CONTENT_LENGTH), ready.max_body).await?;
-    let content_type = text(header::CONTENT_TYPE)
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let body = face.read(body, ready.max_body).await?;
+    let content_type = bare(text(header::CONTENT_TYPE).unwrap_or_default());
     let post = Post {
         content_type: &content_type,
         ce_headers: headers
@@ -35,19 +41,37 @@ pub(super) async fn accept(State(face): State<Face>, request: Request) -> Result
         body,
     };
     let receipt = ready.pipeline.accept(&post).await?;
-    let answer = match receipt.events.as_slice() {
-        [event] if !receipt.is_list => Json(event).into_response(),
+    match receipt.events.as_slice() {
+        [event] if !receipt.is_list => accepted(event),
         events => {
             let deliveries: u64 = events.iter().map(|event| u64::from(event.deliveries)).sum();
-            Json(json!({ "events": events, "deliveries": deliveries })).into_response()
+            accepted(&json!({ "events": events, "deliveries": deliveries }))
         }
-    };
-    Ok((StatusCode::ACCEPTED, answer).into_response())
+    }
+}
+
+/// Whatever else is asked of this path: posts do not come to the router.
+pub(super) async fn only_posted(method: Method, uri: Uri) -> impl IntoResponse {
+    ([(header::ALLOW, "POST")], error::method_not_allowed(method, uri).await)
+}
+
+fn accepted(receipt: &impl Serialize) -> Result<Response<Full<Bytes>>, ApiError> {
+    let mut answer =
+        Response::new(Full::from(serde_json::to_vec(receipt).map_err(|error| ApiError::unsayable(&error))?));
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(answer)
+}
+
+/// A content type without its parameters, lower case.
+fn bare(content_type: &str) -> Cow<'_, str> {
+    let bare = content_type.split(';').next().unwrap_or_default().trim();
+    if bare.bytes().any(|byte| byte.is_ascii_uppercase()) { bare.to_ascii_lowercase().into() } else { bare.into() }
 }
 
 /// A key that can't be read must not be taken for none: the event would be delivered twice.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else {
+    let Some(value) = headers.get(&IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
     match value.to_str() {
@@ -71,41 +95,4 @@ fn refuse_encoding(encoding: Option<&str>) -> Result<(), ApiError> {
             "send the body as it is, without Content-Encoding",
         )),
     }
-}
-
-/// The whole body, or 413 as soon as that is certain.
-async fn read(body: Body, length: Option<&str>, most: usize) -> Result<Bytes, ApiError> {
-    let too_large = || {
-        ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            format!("the body is larger than {most} bytes"),
-            "send fewer events at once, or raise `server.max_body`",
-        )
-    };
-    if length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > most) {
-        return Err(too_large());
-    }
-    axum::body::to_bytes(body, most).await.map_err(|error| {
-        if is_limit(&error) {
-            return too_large();
-        }
-        ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "broken_body",
-            format!("the body could not be read to its end: {error}"),
-            "send it again",
-        )
-    })
-}
-
-fn is_limit(error: &axum::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
 }

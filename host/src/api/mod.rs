@@ -3,6 +3,7 @@
 //! The only place that knows axum. Decides nothing about events and deliveries: the pipeline and the store do.
 
 mod adapters;
+mod body;
 mod channels;
 mod deliveries;
 mod error;
@@ -12,26 +13,30 @@ mod jobs;
 mod query;
 mod replay;
 mod retry;
+mod serve;
+mod slow;
 
-use std::{future::Future, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::{
     Router,
     http::StatusCode,
-    routing::{get, post},
+    routing::{any, get, post},
 };
-use tokio::net::TcpListener;
+use bytes::Bytes;
 
 use crate::pipeline::Pipeline;
 use error::ApiError;
 
+pub use serve::serve;
+
 /// What the API knows of its host. Cheap to clone; there from before the host is ready until after it has stopped.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Face(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
+    request_timeout: Duration,
     ready: ArcSwapOption<Ready>,
     stopping: std::sync::atomic::AtomicBool,
     reload: ArcSwap<Vec<String>>,
@@ -43,6 +48,17 @@ struct Ready {
 }
 
 impl Face {
+    /// Of a host that is not ready yet. `request_timeout` is how long a client may take for the head of a request, and as
+    /// long again for its body.
+    pub fn new(request_timeout: Duration) -> Self {
+        Self(Arc::new(Inner {
+            request_timeout,
+            ready: ArcSwapOption::default(),
+            stopping: std::sync::atomic::AtomicBool::default(),
+            reload: ArcSwap::default(),
+        }))
+    }
+
     /// From now on events are accepted, in bodies of up to `max_body` bytes.
     pub fn ready(&self, pipeline: Pipeline, max_body: usize) {
         self.0.ready.store(Some(Arc::new(Ready { pipeline, max_body })));
@@ -72,6 +88,19 @@ impl Face {
                 "try again in a moment; /readyz tells when",
             )
         })
+    }
+
+    fn request_timeout(&self) -> Duration {
+        self.0.request_timeout
+    }
+
+    /// The whole body of a request, of up to `most` bytes.
+    async fn read<B>(&self, body: B, most: usize) -> Result<Bytes, body::Unread>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        body::whole(body, most, self.0.request_timeout).await
     }
 
     fn is_stopping(&self) -> bool {
@@ -109,7 +138,7 @@ fn router(face: Face) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .route("/v1/events", post(events::accept))
+        .route(events::PATH, any(events::only_posted))
         .route("/v1/events/replay", post(replay::all))
         .route("/v1/events/{id}/replay", post(replay::one))
         .route("/v1/deliveries", get(deliveries::list))
@@ -129,13 +158,4 @@ fn router(face: Face) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(face)
-}
-
-/// Serves until `stop` is over, then finishes what is under way.
-pub async fn serve(
-    listener: TcpListener,
-    face: Face,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(face)).with_graceful_shutdown(stop).await
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, convert::Infallible, str::FromStr, time::Duration};
 
-use super::{Face, error::ApiError};
+use super::{Face, body::Unread, error::ApiError};
 use crate::model::{FailReason, Millis, Selection, State, millis};
 
 /// Longer than any type of an event.
@@ -30,10 +30,11 @@ pub(super) struct NoBody;
 impl axum::extract::FromRequest<Face> for NoBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: axum::extract::Request, _: &Face) -> Result<Self, ApiError> {
-        match axum::body::to_bytes(request.into_body(), 1).await {
-            Ok(body) if body.is_empty() => Ok(Self),
-            _ => Err(ApiError::bad_query(
+    async fn from_request(request: axum::extract::Request, face: &Face) -> Result<Self, ApiError> {
+        match face.read(request.into_body(), 0).await {
+            Ok(_) => Ok(Self),
+            Err(slow @ Unread::TooSlow(_)) => Err(slow.into()),
+            Err(_) => Err(ApiError::bad_query(
                 "this request takes no body",
                 "say what is meant by parameters of the URL: ?channel=NAME&since=2h",
             )),

@@ -132,7 +132,7 @@ fn without_a_file_the_defaults_hold() {
     let config = load(&sources).unwrap();
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:7766");
     assert_eq!(config.server.app_url, None);
-    assert_eq!(config.server.max_body, 1 << 20);
+    assert_eq!((config.server.max_body, config.server.request_timeout), (1 << 20, Duration::from_secs(30)));
     assert_eq!(config.server.log_format, LogFormat::Text);
     assert_eq!(config.store.path, Path::new("herald.db"));
     assert_eq!(config.adapters.folder, None);
@@ -197,6 +197,7 @@ fn all_problems_of_a_file_come_at_once_in_its_order() {
 lsten = "s3cret-T0ken"
 listen = 5
 max_body = "2 GiB"
+request_timeout = "99ms"
 [adapters]
 call_timeout = "1ms"
 [[channel]]
@@ -228,21 +229,22 @@ project = 3
         "herald.toml:4: server.lsten: there is no such setting (did you mean `listen`?)",
         "herald.toml:5: server.listen: must be text, not a whole number",
         "herald.toml:6: server.max_body: must lie between 1 KiB and 1 GiB",
-        "herald.toml:8: adapters.call_timeout: must lie between 10ms and 1m",
-        "herald.toml:11: channel.team-ml-alerts.adapter: must be text, not a whole number",
-        "herald.toml:12: channel.team-ml-alerts.colour: there is no such setting (known here: name, ",
-        "herald.toml:14: channel.team-ml-alerts.settings.url: the environment variable NOT_THERE is not set (set it ",
-        "herald.toml:15: channel.team-ml-alerts.settings.deep[0].a: the file nowhere can't be read: ",
-        "herald.toml:16: channel[1].name: is missing (add `name = \"…\"`)",
-        "herald.toml:18: channel[1].concurrency: must lie between 1 and 1024",
-        "herald.toml:19: channel[1].timeout: must lie between 1s and 5m",
-        "herald.toml:20: channel.team-ml-alerts: the channel at herald.toml:9 has this name too",
-        "herald.toml:23: channel.team-ml-alerts.settings: must be a table, not text",
-        "herald.toml:25: route[0].channel: there is no channel `team-ml-alert` (did you mean `team-ml-alerts`? known: ",
-        "herald.toml:26: route[1].channel: is missing",
-        "herald.toml:27: route[1].events[1]: has white space",
-        "herald.toml:27: route[1].events[2]: is empty",
-        "herald.toml:28: route[1].project: must be text, not a whole number",
+        "herald.toml:7: server.request_timeout: must lie between 100ms and 1h",
+        "herald.toml:9: adapters.call_timeout: must lie between 10ms and 1m",
+        "herald.toml:12: channel.team-ml-alerts.adapter: must be text, not a whole number",
+        "herald.toml:13: channel.team-ml-alerts.colour: there is no such setting (known here: name, ",
+        "herald.toml:15: channel.team-ml-alerts.settings.url: the environment variable NOT_THERE is not set (set it ",
+        "herald.toml:16: channel.team-ml-alerts.settings.deep[0].a: the file nowhere can't be read: ",
+        "herald.toml:17: channel[1].name: is missing (add `name = \"…\"`)",
+        "herald.toml:19: channel[1].concurrency: must lie between 1 and 1024",
+        "herald.toml:20: channel[1].timeout: must lie between 1s and 5m",
+        "herald.toml:21: channel.team-ml-alerts: the channel at herald.toml:10 has this name too",
+        "herald.toml:24: channel.team-ml-alerts.settings: must be a table, not text",
+        "herald.toml:26: route[0].channel: there is no channel `team-ml-alert` (did you mean `team-ml-alerts`? known: ",
+        "herald.toml:27: route[1].channel: is missing",
+        "herald.toml:28: route[1].events[1]: has white space",
+        "herald.toml:28: route[1].events[2]: is empty",
+        "herald.toml:29: route[1].project: must be text, not a whole number",
     ];
     for (problem, start) in problems.iter().zip(starts) {
         assert!(problem.starts_with(start), "{problem}\n  should start with\n{start}");

@@ -1,0 +1,144 @@
+//! The API's connections: accepted, each served in a task of its own over HTTP/1, ended with the host.
+//!
+//! `POST /v1/events` goes straight to its handler, everything else to the router.
+
+use std::{convert::Infallible, future::Future, io::ErrorKind, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, Response},
+    response::IntoResponse,
+};
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::{
+    body::Incoming,
+    server::conn::http1::Builder,
+    service::{Service, service_fn},
+};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use super::{
+    Face, events, router,
+    slow::{Heard, Limits, Talk, too_slow},
+};
+use crate::clock;
+
+/// How long an idle connection is kept at least: longer than the clients that keep some keep theirs, so that it is not
+/// closed in the moment in which one of them uses it.
+const IDLE: Duration = Duration::from_mins(10);
+/// How long nothing is accepted after the machine could not do it, out of file descriptors for example.
+const BREATH: Duration = Duration::from_secs(1);
+
+/// What every connection needs.
+struct Served {
+    face: Face,
+    router: TowerToHyperService<Router>,
+    http: Builder,
+    limits: Limits,
+}
+
+/// Serves until `stop` is over, then finishes what is under way; idle connections are closed at once.
+pub async fn serve(listener: TcpListener, face: Face, stop: impl Future<Output = ()>) {
+    let limits = Limits { head: face.request_timeout(), idle: IDLE };
+    let router = TowerToHyperService::new(router(face.clone()));
+    let served = Arc::new(Served { face, router, http: http(), limits });
+    // Its receivers are the connections: they hear of the stop, and are gone when they have ended.
+    let (stopping, stopped) = watch::channel(());
+    let mut stop = pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            socket = accept(&listener) => {
+                tokio::spawn(connection(socket, served.clone(), stopped.clone()));
+            }
+        }
+    }
+    drop((listener, stopped));
+    let _ = stopping.send(());
+    stopping.closed().await;
+}
+
+/// hyper's own limits are kept: 100 headers and 408 KiB of a head, beyond which the answer is 431.
+fn http() -> Builder {
+    let mut http = Builder::new();
+    // `slow` limits the head. An answer is small: copied together, it is one plain write.
+    http.header_read_timeout(None).writev(false);
+    http
+}
+
+/// The next connection, however long that takes and whatever goes wrong meanwhile.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => return socket,
+            Err(error) if is_of_one_connection(error.kind()) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted");
+                clock::pause(BREATH).await;
+            }
+        }
+    }
+}
+
+/// The client is gone already; the next one is not concerned.
+fn is_of_one_connection(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
+}
+
+/// Serves a connection to its end: that of the client, of its patience with us, or of ours with it.
+async fn connection(socket: TcpStream, served: Arc<Served>, mut stop: watch::Receiver<()>) {
+    // Several answers that are asked for at once must not wait for one another's acknowledgement. An error changes that.
+    let _ = socket.set_nodelay(true);
+    let talk = Arc::new(Talk::default());
+    let (limits, io) = (served.limits, Heard::new(TokioIo::new(socket), talk.clone()));
+    let asked = talk.clone();
+    let answers = service_fn(|request| {
+        asked.asked();
+        let (served, talk) = (served.clone(), asked.clone());
+        async move {
+            let answer = answer(&served, request).await;
+            talk.answered();
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let mut connection = pin!(served.http.serve_connection(io, answers));
+    let mut slow = pin!(too_slow(&talk, limits));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::trace!(%error, "a connection to the API has failed");
+                }
+                return;
+            }
+            why = slow.as_mut() => {
+                tracing::debug!(why, "a connection to the API is closed");
+                return;
+            }
+            _ = stop.changed(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+async fn answer(served: &Served, request: Request<Incoming>) -> Response<Either<Full<Bytes>, Body>> {
+    if request.method() == Method::POST && request.uri().path() == events::PATH {
+        return match events::accept(&served.face, request).await {
+            Ok(answer) => answer.map(Either::Left),
+            Err(error) => error.into_response().map(Either::Right),
+        };
+    }
+    // In a box, so that an event does not carry about the room that this would need.
+    let answer = Box::pin(served.router.call(request)).await;
+    answer.unwrap_or_else(|never| match never {}).map(Either::Right)
+}

@@ -1,0 +1,242 @@
+//! Clients that take their time: each is ended in the time that it is given, and nobody else notices.
+
+use std::{net::SocketAddr, time::Duration};
+
+use herald::clock::Stopwatch;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::harness::{Setup, TestHost, process::Program, within};
+
+/// What a client is given in these tests.
+const GIVEN: Duration = Duration::from_millis(300);
+/// A head that is whole.
+const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// With one channel that delivers nothing for now, and `request_timeout` as it is said here.
+fn setup(request_timeout: &str) -> Setup {
+    let setup = Setup::new(
+        "[[channel]]\nname = \"c\"\nadapter = \"webhook\"\n[channel.settings]\nurl = \"http://127.0.0.1:9/\"\n\
+         [[route]]\nchannel = \"c\"\n",
+    );
+    let config = std::fs::read_to_string(setup.config()).unwrap();
+    let server = format!("[server]\nrequest_timeout = \"{request_timeout}\"");
+    std::fs::write(setup.config(), config.replace("[server]", &server)).unwrap();
+    setup
+}
+
+async fn start() -> TestHost {
+    setup("300ms").start().await
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    within("a connection", TcpStream::connect(address)).await.unwrap()
+}
+
+async fn say(stream: &mut TcpStream, text: &str) {
+    within("a client to say something", stream.write_all(text.as_bytes())).await.unwrap();
+}
+
+/// All that is said until the connection ends, while `drop` is sent again and again.
+async fn dribble(stream: &mut TcpStream, drop: &str) -> String {
+    let mut heard = Vec::new();
+    let ends = async {
+        loop {
+            // A connection that has ended takes nothing; what it said before that is still there to be read.
+            let _ = stream.write_all(drop.as_bytes()).await;
+            if let Ok(Ok(0) | Err(_)) = timeout(GIVEN / 20, stream.read_buf(&mut heard)).await {
+                return;
+            }
+        }
+    };
+    within("the end of a connection", ends).await;
+    String::from_utf8(heard).unwrap()
+}
+
+/// The next answer on a connection that stays open.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut heard = String::new();
+    // As long as it says that it is.
+    let whole = |heard: &str| {
+        let (head, body) = heard.split_once("\r\n\r\n")?;
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+        Some(body.len() == length.parse::<usize>().unwrap())
+    };
+    let reading = async {
+        while whole(&heard) != Some(true) {
+            heard.push(char::from(stream.read_u8().await.unwrap()));
+        }
+    };
+    within("an answer", reading).await;
+    heard
+}
+
+fn json_of(answer: &str) -> Value {
+    serde_json::from_str(answer.rsplit("\r\n\r\n").next().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_dribbles_and_a_client_that_says_nothing_are_closed() {
+    let host = start().await;
+    for (begin, drop) in [("", ""), ("GET /healthz HTTP/1.1\r\nX: ", "x"), ("POST /v1/events HTTP/1.1\r\n", "a: b\r\n")]
+    {
+        let begun = Stopwatch::start();
+        let mut stream = connect(host.app.address()).await;
+        say(&mut stream, begin).await;
+        assert_eq!(dribble(&mut stream, drop).await, "", "{begin:?}");
+        assert!(begun.elapsed() >= GIVEN, "{begin:?} was closed after {:?}", begun.elapsed());
+    }
+    assert_eq!(host.get("/healthz").await.0, 200);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_dribbles_is_answered_408_and_nothing_comes_of_it() {
+    let host = start().await;
+    let sized = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n{{");
+    let chunked = "POST /v1/events?a=b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    for (begin, drop) in [
+        (sized("/v1/events"), " "),
+        (sized("/v1/events"), ""),
+        (chunked, "1\r\n \r\n"),
+        (sized("/v1/channels/c/disable"), " "),
+    ] {
+        let begun = Stopwatch::start();
+        let mut stream = connect(host.app.address()).await;
+        say(&mut stream, &begin).await;
+        let heard = dribble(&mut stream, drop).await;
+        assert!(begun.elapsed() >= GIVEN, "{begin:?} was ended after {:?}", begun.elapsed());
+        assert!(heard.starts_with("HTTP/1.1 408 ") && heard.contains("connection: close\r\n"), "{begin:?}: {heard}");
+        let body = json_of(&heard);
+        assert_eq!(
+            (&body["code"], &body["message"]),
+            (&json!("request_timeout"), &json!("the body was not whole within 300ms"))
+        );
+        assert!(body["hint"].as_str().unwrap().contains("server.request_timeout"), "{body}");
+    }
+    assert!(host.deliveries().await.is_empty());
+    assert!(host.get("/v1/channels").await.1["channels"][0]["disabled"].is_null());
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_kept_may_be_idle_for_longer_and_its_next_head_may_not() {
+    let host = start().await;
+    let mut kept = connect(host.app.address()).await;
+    let mut other = connect(host.app.address()).await;
+    for stream in [&mut kept, &mut other] {
+        say(stream, ASK).await;
+        answer(stream).await;
+    }
+    // Whoever says nothing is closed only after the time for a head; the others have been idle for as long by then.
+    let mut silent = connect(host.app.address()).await;
+    dribble(&mut silent, "").await;
+    for _ in 0..2 {
+        say(&mut kept, ASK).await;
+        assert!(answer(&mut kept).await.starts_with("HTTP/1.1 200 "));
+    }
+    say(&mut other, "POST /v1/events").await;
+    assert_eq!(dribble(&mut other, "x").await, "");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_takes_its_time_to_be_answered_is_not_cut() {
+    let host = start().await;
+    host.http.post(format!("{}/v1/channels/c/disable", host.base)).send().await.unwrap();
+    host.accepted(r#"{"type":"a"}"#).await;
+    let id = host.deliveries().await[0].delivery.id;
+    let begun = Stopwatch::start();
+    let (status, shown) = host.get(&format!("/v1/deliveries/{id}?wait=1")).await;
+    assert_eq!((status.as_u16(), &shown["delivery"]["state"]), (200, &json!("pending")), "{shown}");
+    assert!(begun.elapsed() > 2 * GIVEN);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_of_too_many_headers_is_answered_431() {
+    let host = start().await;
+    for (count, status) in [(99, "200"), (101, "431")] {
+        let mut stream = connect(host.app.address()).await;
+        say(&mut stream, &ASK.replace("\r\n\r\n", &format!("\r\n{}\r\n", "a: b\r\n".repeat(count)))).await;
+        assert!(answer(&mut stream).await.starts_with(&format!("HTTP/1.1 {status} ")), "{count} headers");
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_requests_at_once_are_answered_in_their_order() {
+    let host = start().await;
+    let mut stream = connect(host.app.address()).await;
+    let event = |id: u8| format!("{{\"type\":\"a\",\"id\":\"{id}\"}}");
+    let post = |id: u8| format!("POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 21\r\n\r\n{}", event(id));
+    say(&mut stream, &[post(1), post(2), ASK.to_owned(), post(3)].concat()).await;
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        answers.push(json_of(&answer(&mut stream).await)["id"].clone());
+    }
+    let health = answer(&mut stream).await;
+    assert!(health.contains("\"config\""), "{health}");
+    answers.push(json_of(&answer(&mut stream).await)["id"].clone());
+    assert_eq!(answers, ["1", "2", "3"]);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_without_a_request_do_not_hold_up_a_stop_and_a_request_is_finished() {
+    let host = setup("1h").start().await;
+    let address = host.app.address();
+    let mut silent = connect(address).await;
+    let mut kept = connect(address).await;
+    say(&mut kept, ASK).await;
+    answer(&mut kept).await;
+    host.http.post(format!("{}/v1/channels/c/disable", host.base)).send().await.unwrap();
+    host.accepted(r#"{"type":"a"}"#).await;
+    let id = host.deliveries().await[0].delivery.id;
+    let mut asking = connect(address).await;
+    // What comes with a request is under way when that is answered.
+    say(&mut asking, &format!("{ASK}GET /v1/deliveries/{id}?wait=1 HTTP/1.1\r\nHost: h\r\n\r\nGET")).await;
+    answer(&mut asking).await;
+    let begun = Stopwatch::start();
+    let finished = async {
+        let mut heard = String::new();
+        within("the last answer", asking.read_to_string(&mut heard)).await.unwrap();
+        heard
+    };
+    let ((), heard) = tokio::join!(host.stop(), finished);
+    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?} to stop", begun.elapsed());
+    assert!(heard.starts_with("HTTP/1.1 200 ") && heard.contains("connection: close\r\n"), "{heard}");
+    for stream in [&mut silent, &mut kept] {
+        assert_eq!(dribble(stream, "").await, "");
+    }
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_out_of_file_descriptors_accepts_again_when_there_are_some() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+    const MOST: u64 = 1 << 12;
+    let limit = |id: u32, files| {
+        let id = Pid::from_raw(i32::try_from(id).unwrap());
+        prlimit(id, Resource::Nofile, Rlimit { current: Some(files), maximum: Some(MOST) }).unwrap();
+    };
+    let setup = setup("1h");
+    let mut host = Program::new(setup.folder.path()).serve(&[]).await;
+    limit(host.id(), 3);
+    let mut stream = connect(host.address.parse().unwrap()).await;
+    say(&mut stream, ASK).await;
+    host.logged("no connection can be accepted").await;
+    limit(host.id(), MOST);
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    drop(stream);
+    let log = host.stop().await;
+    // It rested between its tries.
+    let tries = log.iter().filter(|line| line.contains("no connection can be accepted")).count();
+    assert!(tries < 10, "{log:#?}");
+}
