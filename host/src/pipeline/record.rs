@@ -118,8 +118,8 @@ impl Records {
     pub async fn next(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>) -> Vec<Recorded> {
         loop {
             self.begin(inner, lane);
-            let writing =
-                self.writing.as_mut().map_or_else(|| future::pending().left_future(), |writing| writing.right_future());
+            let never = || future::pending().left_future();
+            let writing = self.writing.as_mut().map_or_else(never, FutureExt::right_future);
             let written = tokio::select! {
                 biased;
                 written = writing => written,
@@ -129,7 +129,7 @@ impl Records {
             match written {
                 Ok(recorded) => return recorded,
                 Err(stuck) => {
-                    self.stuck.extend(stuck.into_iter().map(|ended| keep_trying(lane.clone(), ended).boxed()))
+                    self.stuck.extend(stuck.into_iter().map(|ended| keep_trying(lane.clone(), ended).boxed()));
                 }
             }
         }
