@@ -130,3 +130,31 @@ async fn an_attempt_that_is_due_again_comes_before_what_is_accepted_after_that()
     host.drain().await;
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_cannot_be_written_keeps_no_other_waiting() {
+    let receiver = Receiver::start().await;
+    let setup = Setup::new(&hook("a", &receiver, "concurrency = 8"));
+    let host = setup.start().await;
+    // Somebody else's hand is in the file: the outcome of the first delivery is refused by it.
+    let file = rusqlite::Connection::open(setup.folder.path().join("herald.db")).unwrap();
+    file.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+    let first = 1 << 20;
+    let refuse = format!(
+        "CREATE TRIGGER refuse BEFORE INSERT ON attempts WHEN NEW.seq = {first} + 1 BEGIN SELECT RAISE(ABORT, 'no'); END"
+    );
+    file.execute_batch(&refuse).unwrap();
+    host.accepted(events(0, 50)).await;
+    receiver.wait_for(50).await;
+    let state = |all: &[herald::store::Listed], state| all.iter().filter(|one| one.delivery.state == state).count();
+    let all = host.until("49 outcomes", |all| state(all, State::Delivered) == 49).await;
+    let pending = all.iter().find(|one| one.delivery.state == State::Pending).unwrap();
+    assert_eq!(pending.delivery.event, "e0");
+    // What comes later is written, too.
+    host.accepted(events(50, 60)).await;
+    host.until("10 more", |all| state(all, State::Delivered) == 59).await;
+    file.execute_batch("DROP TRIGGER refuse").unwrap();
+    host.until("the last", |all| state(all, State::Delivered) == 60).await;
+    assert_eq!(receiver.received().len(), 60, "none was sent twice");
+    host.stop().await;
+}
