@@ -62,9 +62,6 @@ impl<'a> Program<'a> {
         command.env_clear().env("HOME", self.folder).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HERALD_ADAPTERS__CACHE", super::host::shared_cache());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        if let Ok(m) = std::env::var("HERALD_MUTANT") {
-            command.env("HERALD_MUTANT", m);
-        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -44,7 +44,13 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
 
 /// Control characters, which a terminal would obey, become visible.
 pub(super) fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    let moves = |c: char| c.is_control() && c != '\n' && c != '\t' || is_bidirectional(c);
+    text.chars().map(|c| if moves(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Makes what follows run the other way (Unicode Standard Annex 9), so that a text reads as what it is not.
+pub(super) fn is_bidirectional(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A text member of a JSON object, in one line, as a line break in it could pass for a line of ours.

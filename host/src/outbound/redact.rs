@@ -191,7 +191,8 @@ fn add_forms(patterns: &mut Patterns, value: &str) {
             patterns.entry(form).or_insert(Mask { text: MASK.into(), alone: false });
         }
     };
-    let encoded = [COMPONENT, SEGMENT, SCRIPT, QUOTE].map(|set| utf8_percent_encode(value, set).to_string());
+    let encoded =
+        [NON_ALPHANUMERIC, COMPONENT, SEGMENT, SCRIPT, QUOTE].map(|set| utf8_percent_encode(value, set).to_string());
     let form: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
     for encoded in encoded.into_iter().chain([form]) {
         add(small_hex(&encoded));

@@ -3,6 +3,7 @@
 //! They gather for a moment and are written at once: a wake-up and a system call for each would cost more than making it.
 
 use std::{
+    borrow::Cow,
     io::{self, Write},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -13,6 +14,8 @@ use std::{
 };
 
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::cli::output::is_bidirectional;
 
 /// Bytes that wait at most. Lines beyond that are lost.
 const WAITING: usize = 1 << 20;
@@ -66,7 +69,7 @@ impl Waiting {
             std::mem::swap(&mut lines, &mut state.lines);
             drop(state);
             // A log that can't be written is lost: it must not stop a delivery.
-            let _ = to.write_all(&lines).and_then(|()| to.flush());
+            let _ = to.write_all(&in_order(&lines)).and_then(|()| to.flush());
             lines.clear();
             if is_over {
                 drop(end);
@@ -77,6 +80,14 @@ impl Waiting {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without what would make a line read as what it is not; other controls are made visible where the line is.
+fn in_order(lines: &[u8]) -> Cow<'_, [u8]> {
+    match str::from_utf8(lines) {
+        Ok(text) if !text.is_ascii() && text.contains(is_bidirectional) => text.replace(is_bidirectional, "\u{fffd}").into_bytes().into(),
+        _ => lines.into(),
     }
 }
 
