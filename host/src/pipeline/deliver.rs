@@ -101,9 +101,11 @@ pub(super) async fn deliver(inner: Arc<Inner>, mut begun: Begun, served: Arc<Ser
     // Before the commit: who sees the new state finds it counted.
     inner.totals.count(settlement.attempt.outcome);
     record::log(&begun.lane, &due, &settlement);
-    // Events may be large, and there may be many whose outcome waits to be written.
-    drop((due, served));
-    match Ended::new(inner, &mut begun, settlement) {
+    let ended = Ended::new(&inner, &mut begun, settlement);
+    // Events may be large, and there may be many whose outcome waits to be written. Whoever hears of the end may rely on
+    // nothing of the host being held here any more.
+    drop((due, served, inner));
+    match ended {
         Ok(ended) => begun.end(ended),
         Err(error) => tracing::error!(channel = begun.lane.name, %error, "an attempt's account can't be written"),
     }

@@ -120,7 +120,7 @@ struct Inner {
     /// Counts settlements, for those who wait for one.
     settled: watch::Sender<u64>,
     /// Bytes of outcomes that wait to be written down, because the store can't be written.
-    unwritten: AtomicUsize,
+    unwritten: Arc<AtomicUsize>,
     /// There is bulk work.
     jobs: Notify,
     /// Bulk work and retention.
@@ -191,7 +191,7 @@ impl Pipeline {
             plan: ArcSwap::default(),
             lanes: Mutex::default(),
             settled: watch::Sender::new(0),
-            unwritten: AtomicUsize::new(0),
+            unwritten: Arc::default(),
             jobs: Notify::new(),
             background: Mutex::default(),
             phase: watch::Sender::new(Phase::Running),

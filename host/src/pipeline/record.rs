@@ -3,7 +3,10 @@
 
 use std::{
     mem,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,12 +29,12 @@ const LONG_TROUBLE: Duration = Duration::from_secs(10);
 /// Bytes of outcomes that a host keeps in memory until they are written; beyond that nothing more is begun.
 const UNWRITTEN: usize = 64 << 20;
 /// Outcomes that a lane writes at once: others' events wait meanwhile.
-const BATCH: usize = 128;
+const BATCH: usize = 512;
 
 /// An attempt that has ended and is not written down yet.
 pub(super) struct Ended {
     settled: Arc<Settled>,
-    unwritten: Unwritten,
+    _unwritten: Unwritten,
     /// Kept while there is no room for what others come to.
     _slot: Option<Slot>,
     /// Nothing was known of references on this channel.
@@ -48,17 +51,17 @@ pub(super) struct Recorded {
 
 impl Ended {
     /// The receiver has done its part: others can be delivered, as long as there is room for what they come to.
-    pub fn new(inner: Arc<Inner>, begun: &mut Begun, settlement: Settlement) -> Result<Self, StoreError> {
+    pub fn new(inner: &Inner, begun: &mut Begun, settlement: Settlement) -> Result<Self, StoreError> {
         let is_first_thread = settlement.thread.is_some() && begun.lane.inbox.note_thread();
         let settled = Arc::new(Settled::new(settlement)?);
-        let unwritten = Unwritten::new(inner, settled.weight());
+        let unwritten = Unwritten::new(&inner.unwritten, settled.weight());
         let slot = begun.leave();
-        Ok(Self { _slot: slot.filter(|_| unwritten.all > UNWRITTEN), settled, unwritten, is_first_thread })
+        Ok(Self { _slot: slot.filter(|_| unwritten.all > UNWRITTEN), settled, _unwritten: unwritten, is_first_thread })
     }
 
     /// After the commit, which may have made more due than the settlement says.
-    fn recorded(self, lane: &Lane, more: bool) -> Recorded {
-        let (inner, settlement) = (&self.unwritten.inner, self.settled.settlement());
+    fn recorded(self, inner: &Inner, lane: &Lane, more: bool) -> Recorded {
+        let settlement = self.settled.settlement();
         if self.is_first_thread {
             // What waits in memory was accepted without it.
             lane.refresh();
@@ -78,22 +81,22 @@ impl Ended {
 
 /// Bytes of an outcome, counted until it is written or let go.
 struct Unwritten {
-    inner: Arc<Inner>,
+    of: Arc<AtomicUsize>,
     bytes: usize,
     /// All there are, with it.
     all: usize,
 }
 
 impl Unwritten {
-    fn new(inner: Arc<Inner>, bytes: usize) -> Self {
-        let all = inner.unwritten.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        Self { inner, bytes, all }
+    fn new(of: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        let all = of.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        Self { of: of.clone(), bytes, all }
     }
 }
 
 impl Drop for Unwritten {
     fn drop(&mut self) {
-        self.inner.unwritten.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -128,8 +131,11 @@ impl Records {
             self.writing = None;
             match written {
                 Ok(recorded) => return recorded,
-                Err(stuck) => {
-                    self.stuck.extend(stuck.into_iter().map(|ended| keep_trying(lane.clone(), ended).boxed()));
+                Err(refused) => {
+                    // Among several it may be the fault of another one: each is tried alone at once.
+                    let at_once = refused.len() > 1;
+                    let stuck = refused.into_iter();
+                    self.stuck.extend(stuck.map(|one| keep_trying(inner.clone(), lane.clone(), one, at_once).boxed()));
                 }
             }
         }
@@ -143,7 +149,7 @@ impl Records {
         }
     }
 
-    /// Hands what waits to the store, which writes it before it is closed, and lets go of the rest.
+    /// Hands what waits to the store, which writes it before it is closed, and lets go of what it has refused.
     pub fn release(mut self, inner: &Arc<Inner>, lane: &Arc<Lane>) {
         loop {
             // The first look at it is what hands it over.
@@ -162,7 +168,7 @@ async fn write(inner: Arc<Inner>, lane: Arc<Lane>, batch: Vec<Ended>) -> Result<
     match inner.store.settle(batch.iter().map(|ended| ended.settled.clone()).collect()).await {
         Ok(more) => {
             let recorded: Vec<_> =
-                batch.into_iter().zip(more).map(|(ended, more)| ended.recorded(&lane, more)).collect();
+                batch.into_iter().zip(more).map(|(ended, more)| ended.recorded(&inner, &lane, more)).collect();
             inner.note_settled(recorded.len());
             Ok(recorded)
         }
@@ -174,15 +180,17 @@ async fn write(inner: Arc<Inner>, lane: Arc<Lane>, batch: Vec<Ended>) -> Result<
     }
 }
 
-async fn keep_trying(lane: Arc<Lane>, ended: Ended) -> Recorded {
-    let inner = ended.unwritten.inner.clone();
-    loop {
+async fn keep_trying(inner: Arc<Inner>, lane: Arc<Lane>, ended: Ended, at_once: bool) -> Recorded {
+    if !at_once {
         inner.wait_for_store().await;
+    }
+    loop {
         if let Ok(more) = inner.store.settle(vec![ended.settled.clone()]).await {
-            let recorded = ended.recorded(&lane, more.contains(&true));
+            let recorded = ended.recorded(&inner, &lane, more.contains(&true));
             inner.note_settled(1);
             return recorded;
         }
+        inner.wait_for_store().await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! A lane for each channel: what is due is read in bounded windows and begun as far as the channel's concurrency, its rate
 //! and its receiver allow, so that a receiver that hangs holds up nobody but itself.
 
+mod ending;
+
 use std::{
     collections::{HashMap, VecDeque},
     panic::AssertUnwindSafe,
@@ -13,9 +15,9 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     Inner, Phase, deliver,
-    lane::{Begun, Gate, Lane, Report},
+    lane::{Begun, Gate, Lane},
     rate::Limiter,
-    record::{Recorded, Records},
+    record::Records,
     secrets::Served,
 };
 use crate::{
@@ -83,7 +85,7 @@ async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
                 }
                 break;
             }
-            Err(error) => trouble(&inner, &lane, &error).await,
+            Err(error) => trouble(&inner, &lane, &error, phase.changed()).await,
         }
     }
     while *phase.borrow_and_update() == Phase::Running {
@@ -92,7 +94,8 @@ async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
         match serving(&inner, &lane, &mut served) {
             Ok(served) => {
                 if let Err(error) = hand.begin(&inner, &lane, &served).await {
-                    hand.record_until(&inner, &lane, trouble(&inner, &lane, &error)).await;
+                    let stop = phase.changed();
+                    hand.record_until(&inner, &lane, trouble(&inner, &lane, &error, stop)).await;
                     lane.wake();
                     continue;
                 }
@@ -110,9 +113,12 @@ async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
     }
 }
 
-async fn trouble(inner: &Inner, lane: &Lane, error: &StoreError) {
+async fn trouble(inner: &Inner, lane: &Lane, error: &StoreError, stop: impl Future) {
     tracing::error!(channel = lane.name, %error, "cannot read what is due; trying again");
-    inner.wait_for_store().await;
+    tokio::select! {
+        () = inner.wait_for_store() => {}
+        _ = stop => {}
+    }
 }
 
 /// The channel and the adapter that serve now, or why nothing can be delivered.
@@ -264,12 +270,26 @@ impl Hand {
     }
 
     /// Asks the store for what is due and neither read ahead nor under way.
-    async fn read(&mut self, inner: &Inner, lane: &Lane) -> Result<(), StoreError> {
+    async fn read(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>) -> Result<(), StoreError> {
         let now = inner.clock.now();
         let ahead = self.ahead.iter().map(|due| due.delivery.id);
         let in_hand = self.under_way.values().map(|under_way| under_way.id).chain(ahead).collect();
         lane.inbox.open();
-        let window = inner.store.due(&lane.name, now, in_hand, WINDOW).await.inspect_err(|_| lane.inbox.close())?;
+        let mut reading = std::pin::pin!(inner.store.due(&lane.name, now, in_hand, WINDOW));
+        // What ends meanwhile is written beside it, and looked at after it: it stood in the question as being in hand.
+        let mut recorded = Vec::new();
+        let window = loop {
+            tokio::select! {
+                window = &mut reading => break window,
+                more = self.records.next(inner, lane) => recorded.extend(more),
+                () = lane.notify.notified() => self.collect(lane),
+            }
+        };
+        if let Ok(window) = &window {
+            self.next_due = window.next_due.filter(|at| *at > now);
+        }
+        self.recorded(&recorded);
+        let window = window.inspect_err(|_| lane.inbox.close())?;
         if window.next_due.is_some_and(|at| at <= now) {
             // A full window means more: it is asked for when this one is used up, and comes before what is new.
             lane.inbox.close();
@@ -277,66 +297,7 @@ impl Hand {
         } else {
             lane.inbox.know(window.last, window.has_threads);
         }
-        self.next_due = window.next_due.filter(|at| *at > now);
         self.ahead.extend(window.due);
         Ok(())
-    }
-
-    /// Takes over what has ended, to be written down.
-    fn collect(&mut self, lane: &Lane) {
-        for report in lane.reports() {
-            match report {
-                Report::Ended(ended) => self.records.push(ended),
-                Report::Lost(seq) => {
-                    if self.under_way.remove(&seq).is_some() {
-                        tracing::error!(channel = lane.name, "a delivery ended in the middle; it will be tried again");
-                        lane.stale.store(true, Ordering::Release);
-                    }
-                }
-            }
-        }
-    }
-
-    fn recorded(&mut self, recorded: &[Recorded]) {
-        for Recorded { seq, due } in recorded {
-            self.under_way.remove(seq);
-            self.next_due = [self.next_due, *due].into_iter().flatten().min();
-        }
-    }
-
-    /// Begins nothing new, and writes down what ends meanwhile.
-    async fn record_until(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>, until: impl Future<Output = ()>) {
-        let mut until = std::pin::pin!(until);
-        loop {
-            self.collect(lane);
-            tokio::select! {
-                recorded = self.records.next(inner, lane) => self.recorded(&recorded),
-                () = lane.notify.notified() => {}
-                () = &mut until => return,
-            }
-        }
-    }
-
-    /// Until all that is under way is written down.
-    async fn finish(&mut self, inner: &Arc<Inner>, lane: &Arc<Lane>) {
-        self.collect(lane);
-        while !self.under_way.is_empty() {
-            tokio::select! {
-                recorded = self.records.next(inner, lane) => self.recorded(&recorded),
-                () = lane.notify.notified() => self.collect(lane),
-            }
-        }
-    }
-
-    /// Lets go of what is under way, which stays pending. What has ended by now is written all the same.
-    async fn release(mut self, inner: &Arc<Inner>, lane: &Arc<Lane>) {
-        for under_way in self.under_way.values_mut() {
-            under_way.task.abort();
-            // How it ended is told by its report.
-            let _ = (&mut under_way.task).await;
-        }
-        self.under_way.clear();
-        self.collect(lane);
-        self.records.release(inner, lane);
     }
 }

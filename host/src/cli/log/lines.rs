@@ -86,7 +86,9 @@ impl Waiting {
 /// Without what would make a line read as what it is not; other controls are made visible where the line is.
 fn in_order(lines: &[u8]) -> Cow<'_, [u8]> {
     match str::from_utf8(lines) {
-        Ok(text) if !text.is_ascii() && text.contains(is_bidirectional) => text.replace(is_bidirectional, "\u{fffd}").into_bytes().into(),
+        Ok(text) if !text.is_ascii() && text.contains(is_bidirectional) => {
+            text.replace(is_bidirectional, "\u{fffd}").into_bytes().into()
+        }
         _ => lines.into(),
     }
 }
