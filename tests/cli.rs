@@ -231,7 +231,12 @@ async fn adapters_are_listed_and_inspected() {
     fs::copy(setup.folder.path().join("good.wasm"), setup.adapters().join("mine.wasm")).unwrap();
     let host = program.serve(&[]).await;
     let listed = program.run(&["adapters", "list", "--url", &host.url()]).await;
-    assert!(listed.lines().iter().any(|line| line.starts_with("mine ") && line.contains("7.1")), "{listed:?}");
+    assert!(
+        listed.lines().iter().any(|line| line.starts_with("mine ")
+            && line.contains("7.1")
+            && line.contains(&herald::adapter::digest(&guest))),
+        "{listed:?}"
+    );
     host.stop().await;
     let good = program.json(&["adapters", "inspect", "good.wasm"]).await;
     assert_eq!((&good["version"], &good["size"]), (&json!("7.1"), &json!(guest.len())));

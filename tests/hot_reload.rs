@@ -136,7 +136,8 @@ async fn a_removed_file_takes_its_channel_type_away_and_deliveries_wait_for_it()
 async fn a_truncated_copy_is_refused_while_the_old_one_serves() {
     let bench = bench().await;
     let whole = bench.guest("2").component();
-    let reason = bench.refused(&whole[..whole.len() / 2]).await;
+    // In the middle of the core module: half of the file may be where a section ends, and good.
+    let reason = bench.refused(&whole[..whole.len() / 4]).await;
     assert!(reason.contains("not a valid component"), "{reason}");
     // The rest of it arrives.
     put(&bench.setup, "guest.wasm", &whole);

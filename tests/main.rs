@@ -23,6 +23,7 @@ mod handing_over;
 mod harness;
 mod hops;
 mod hostile;
+mod hostile_guests;
 mod hot_reload;
 mod injection;
 mod operating;

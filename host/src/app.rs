@@ -17,7 +17,7 @@ use crate::{
     adapter::{Cache, CallThreads, Limits, Options, Registry, WatchHandle},
     api::{self, Face},
     clock::Clock,
-    config::{Config, Problems, Sources},
+    config::{AdapterLimits, Adapters, Config, Problems, Sources},
     outbound::Client,
     pipeline::{Parts, Pipeline},
     store::Store,
@@ -166,9 +166,26 @@ pub fn registry(config: &Config, channels: Vec<crate::adapter::LiveChannel>) -> 
     let options = Options {
         folder: adapters.folder.clone(),
         cache: open_cache(&adapters.cache),
-        limits: Limits { time: adapters.call_timeout, memory: adapters.memory, ..Limits::default() },
+        limits: limits(adapters, &AdapterLimits::default()),
+        limits_of: adapters.limits.iter().map(|(name, own)| (name.clone(), limits(adapters, own))).collect(),
+        require: adapters.require.clone(),
     };
     Ok(Registry::open(options, channels)?)
+}
+
+/// What an adapter may use: its own limits, where it has any.
+fn limits(all: &Adapters, own: &AdapterLimits) -> Limits {
+    Limits {
+        time: own.call_timeout.unwrap_or(all.call_timeout),
+        memory: own.memory.unwrap_or(all.memory),
+        transfer: own.transfer.unwrap_or(all.transfer),
+        table_elements: own.table_elements.unwrap_or(all.table_elements),
+        stack: all.stack,
+        log_lines: own.log_lines.unwrap_or(all.log_lines),
+        log_line: own.log_line.unwrap_or(all.log_line),
+        file: own.max_file.unwrap_or(all.max_file),
+        functions: own.max_functions.unwrap_or(all.max_functions),
+    }
 }
 
 /// Without a cache a start takes longer; that is no reason not to start.

@@ -18,11 +18,15 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {most} bytes"));
+    if usize::try_from(metadata.len()).map_or(true, |length| length > most) {
+        return Err(too_large());
+    }
     let mut bytes = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     if bytes.len() > most {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {most} bytes")));
+        return Err(too_large());
     }
     Ok(bytes)
 }

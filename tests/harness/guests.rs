@@ -18,6 +18,9 @@ pub enum Act {
     Grow,
     /// Asks for one more page of memory, then does what it should.
     GrowOnce,
+    /// Does this, in WebAssembly text. There are the parameter, the globals `$n` (0, to count with) and `$rendered`
+    /// (where the result lies), a table `$table` of no elements, and, where the guest is foreign, what it imports.
+    Do(&'static str),
 }
 
 /// A guest whose render posts the event's id to a URL, with the guest's version in the header `x-version`.
@@ -34,7 +37,38 @@ pub struct Guest {
     pub conversational: bool,
     /// Bytes of junk in its data section.
     pub ballast: usize,
+    /// What reading an answer does before it does what it should.
+    pub interpret: Act,
+    /// In the place of `x-version`.
+    pub header: Option<(&'static str, &'static str)>,
+    /// Imports what WASI has for everybody: clocks, random numbers, the environment, files, and an end.
+    pub foreign: bool,
 }
+
+/// Parts of WASI 0.2, and a world that brings them together.
+const FOREIGN: [&str; 6] = [
+    "package wasi:io@0.2.0; interface poll { resource pollable { block: func(); } }",
+    "package wasi:clocks@0.2.0; interface monotonic-clock { use wasi:io/poll@0.2.0.{pollable}; now: func() -> u64; \
+     subscribe-duration: func(when: u64) -> pollable; }",
+    "package wasi:cli@0.2.0; interface exit { exit: func(status: result); } \
+     interface environment { get-environment: func() -> list<tuple<string, string>>; }",
+    "package wasi:random@0.2.0; interface random { get-random-bytes: func(len: u64) -> list<u8>; }",
+    "package wasi:filesystem@0.2.0; interface types { resource descriptor; } \
+     interface preopens { use types.{descriptor}; get-directories: func() -> list<tuple<descriptor, string>>; }",
+    "package test:foreign; world w { include herald:channel/conversational-channel@0.1.0; import wasi:io/poll@0.2.0; \
+     import wasi:clocks/monotonic-clock@0.2.0; import wasi:cli/exit@0.2.0; import wasi:cli/environment@0.2.0; \
+     import wasi:random/random@0.2.0; import wasi:filesystem/preopens@0.2.0; }",
+];
+
+const FOREIGN_FUNCTIONS: &str = r#"
+    (import "herald:channel/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+    (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+    (import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))
+    (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $alarm (param i64) (result i32)))
+    (import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))
+    (import "wasi:cli/environment@0.2.0" "get-environment" (func $environment (param i32)))
+    (import "wasi:random/random@0.2.0" "get-random-bytes" (func $random (param i64 i32)))
+    (import "wasi:filesystem/preopens@0.2.0" "get-directories" (func $folders (param i32)))"#;
 
 impl Guest {
     pub fn new(version: &str, url: &str) -> Self {
@@ -47,12 +81,20 @@ impl Guest {
             render: Act::Well,
             conversational: false,
             ballast: 0,
+            interpret: Act::Well,
+            header: None,
+            foreign: false,
         }
     }
 
     pub fn component(&self) -> Vec<u8> {
         let mut resolve = Resolve::default();
         let (package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap();
+        if self.foreign {
+            let packages: Vec<_> =
+                FOREIGN.iter().map(|package| resolve.push_str("foreign.wit", package).unwrap()).collect();
+            return encode(&resolve, *packages.last().unwrap(), "w", &self.wat());
+        }
         let world = if self.conversational { "conversational-channel" } else { "channel" };
         encode(&resolve, package, world, &self.wat())
     }
@@ -69,7 +111,10 @@ impl Guest {
         let described = [title, version, summary, schema, hosts];
         let described = data.words(described.iter().flat_map(|(at, length)| [*at, *length]), 0).0;
         let (post, url) = (data.text("POST"), data.text(&self.url));
-        let (name, value) = (data.text("x-version"), version);
+        let (name, value) = match self.header {
+            Some((name, value)) => (data.text(name), data.text(value)),
+            None => (data.text("x-version"), version),
+        };
         let headers = data.words([name.0, name.1, value.0, value.1], 1);
         // result<request, refusal>: ok, method, url, headers, body text (the event's id, put in below), no auth.
         let request = [0, post.0, post.1, url.0, url.1, headers.0, headers.1, 1, 0, 0];
@@ -97,12 +142,22 @@ impl Guest {
         // The state lies 144 bytes in, after the context and the event.
         let interpret = format!(
             r#"(func (export "herald:channel/replies@0.1.0#interpret") (param i32) (result i32)
-                (select (i32.const {taken}) (i32.const {next}) (i32.load offset=148 (local.get 0))))"#
+                {act}
+                (select (i32.const {taken}) (i32.const {next}) (i32.load offset=148 (local.get 0))))"#,
+            act = act(self.interpret),
         );
-        let (put_reference, interpret) =
-            if self.conversational { (put_reference, interpret) } else { (String::new(), String::new()) };
+        let (put_reference, interpret) = if self.conversational || self.foreign {
+            (put_reference, interpret)
+        } else {
+            (String::new(), String::new())
+        };
         format!(
             r#"(module
+              {imports}
+              (table $table 0 funcref)
+              (global $n (mut i32) (i32.const 0))
+              (global $rendered i32 (i32.const {rendered}))
+              (func $deeper (param i32) (result i32) (i32.add (call $deeper (local.get 0)) (i32.const 1)))
               (memory (export "memory") {pages})
               (global $free (mut i32) (i32.const {free}))
               (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
@@ -115,6 +170,7 @@ impl Guest {
                 {render} {put_id} {put_reference} (i32.const {rendered}))
               {interpret}
               {segments})"#,
+            imports = if self.foreign { FOREIGN_FUNCTIONS } else { "" },
             pages = (data.end() as usize).div_ceil(65536) + 32,
             free = data.end(),
             describe = act(self.describe),
@@ -127,6 +183,7 @@ impl Guest {
 fn act(act: Act) -> &'static str {
     match act {
         Act::Well => "",
+        Act::Do(text) => text,
         Act::Trap => "unreachable",
         Act::Spin => "(loop $again (br $again)) unreachable",
         Act::GrowOnce => "(drop (memory.grow (i32.const 1)))",

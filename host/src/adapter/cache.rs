@@ -1,6 +1,7 @@
 //! Machine code of adapters, kept between starts in a folder that nobody else can write to.
 //!
-//! The one place with `unsafe`: wasmtime trusts the code that it is given back.
+//! The one place with `unsafe`: wasmtime trusts the code that it is given back. Must never give it a byte that is not
+//! what it once made: each file begins with the SHA-256 of the code that follows, and only what agrees is used.
 
 use std::{
     fs,
@@ -9,12 +10,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
+
+use crate::files;
+
+/// A larger file is not ours: machine code takes several times the space of the largest component.
+const MAX_CODE: usize = 1 << 30;
+/// Bytes of a SHA-256.
+const SUM: usize = 32;
 
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
+    /// The user that it belongs to, who is ours.
+    owner: u32,
 }
 
 impl Cache {
@@ -24,8 +35,8 @@ impl Cache {
         make(folder)?;
         make(&folder.join("good"))?;
         check_private(folder)?;
-        check_private(&folder.join("good"))?;
-        Ok(Self { folder: folder.to_owned() })
+        let owner = check_private(&folder.join("good"))?;
+        Ok(Self { folder: folder.to_owned(), owner })
     }
 
     /// The component's machine code, from the cache where it is there.
@@ -39,11 +50,15 @@ impl Cache {
             return Ok((Component::from_binary(engine, bytes)?, false));
         };
         let path = cache.artefact(engine, digest);
-        if let Some(component) = load(engine, &path) {
-            return Ok((component, true));
+        match cache.read(&path).and_then(|file| load(engine, &file).map_err(io::Error::other)) {
+            Ok(component) => return Ok((component, true)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cached machine code is not usable: compiling again");
+            }
         }
         let component = Component::from_binary(engine, bytes)?;
-        if let Err(error) = replace(&path, &component.serialize()?) {
+        if let Err(error) = replace(&path, &sealed(&component.serialize()?)) {
             tracing::warn!(path = %path.display(), %error, "could not cache an adapter's machine code; it will be compiled again at the next start");
         }
         Ok((component, false))
@@ -54,7 +69,19 @@ impl Cache {
         let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
-        self.folder.join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
+        self.folder.join(format!("{digest}-{:016x}.code", hasher.finish()))
+    }
+
+    /// A file that this user's Herald has put there: no link, and of nobody else.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let metadata = fs::symlink_metadata(path)?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        if owner(&metadata) != self.owner {
+            return Err(io::Error::other("it belongs to another user"));
+        }
+        files::read(path, MAX_CODE)
     }
 
     /// Keeps the bytes of a version that was published, for a start that finds a broken file.
@@ -67,7 +94,7 @@ impl Cache {
 
     /// The bytes of the last version that was published.
     pub(super) fn last_good(&self, file: &Path) -> Option<Vec<u8>> {
-        fs::read(self.good(file)).ok()
+        self.read(&self.good(file)).ok()
     }
 
     /// The file was removed on purpose.
@@ -90,22 +117,26 @@ impl Cache {
     }
 }
 
-/// Machine code from the cache, or `None` when it is not there, damaged, or another host's.
+/// The code behind its own digest.
+fn sealed(code: &[u8]) -> Vec<u8> {
+    let mut file = Sha256::digest(code).to_vec();
+    file.extend_from_slice(code);
+    file
+}
+
+/// The machine code of a file, if it is what [`sealed`] made.
 #[allow(unsafe_code)]
-fn load(engine: &Engine, path: &Path) -> Option<Component> {
-    if !path.exists() {
-        return None;
-    }
-    // SAFETY: the file must be what `Component::serialize` gave, unchanged. Only this process's user can write to the
-    // folder (`check_private`), and a file appears in it whole, by rename after a sync (`replace`). A header with
-    // wasmtime's version and the compiler's settings is checked by wasmtime itself.
-    match unsafe { Component::deserialize_file(engine, path) } {
-        Ok(component) => Some(component),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "cached machine code is not usable: compiling again");
-            None
-        }
-    }
+fn load(engine: &Engine, file: &[u8]) -> wasmtime::Result<Component> {
+    let parts = file.split_at_checked(SUM);
+    let Some((_, code)) = parts.filter(|(sum, code)| *sum == Sha256::digest(code).as_slice()) else {
+        wasmtime::bail!("it is damaged: its content is not what its digest says");
+    };
+    // SAFETY: the bytes must be what `Component::serialize` gave, unchanged. The digest in front of them says that they
+    // are; they are checked and used in this process's own memory, so that nothing can change between the two. Who could
+    // forge the digest has to be this process's user: nobody else can write to the folder (`check_private`), and a file
+    // of anybody else's is not read (`Cache::read`). That they were made by this wasmtime with these settings is in the
+    // file's name, and wasmtime checks it itself by a header of its own.
+    unsafe { Component::deserialize(engine, code) }
 }
 
 /// Whole or not at all, even when the power fails.
@@ -129,23 +160,37 @@ fn make(folder: &Path) -> io::Result<()> {
     builder.recursive(true).create(folder)
 }
 
-#[cfg(unix)]
-fn check_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-
+/// The user that the folder belongs to: our own, or it is refused.
+fn check_private(folder: &Path) -> io::Result<u32> {
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
     let metadata = fs::metadata(folder)?;
     // A file that we make is ours: the way to our own user id without another crate.
-    if metadata.uid() != tempfile::tempfile_in(folder)?.metadata()?.uid() {
+    let own = owner(&tempfile::tempfile_in(folder)?.metadata()?);
+    if owner(&metadata) != own {
         return refuse("the folder belongs to another user");
     }
-    if metadata.mode() & 0o022 != 0 {
+    if others_can_write(&metadata) {
         return refuse("others can write to the folder, and what lies in it is run: `chmod go-w` it, or name another");
     }
-    Ok(())
+    Ok(own)
+}
+
+#[cfg(unix)]
+fn owner(metadata: &fs::Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::uid(metadata)
+}
+
+#[cfg(unix)]
+fn others_can_write(metadata: &fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::mode(metadata) & 0o022 != 0
 }
 
 #[cfg(not(unix))]
-fn check_private(_: &Path) -> io::Result<()> {
-    Ok(())
+fn owner(_: &fs::Metadata) -> u32 {
+    0
+}
+
+#[cfg(not(unix))]
+fn others_can_write(_: &fs::Metadata) -> bool {
+    false
 }

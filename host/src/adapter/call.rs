@@ -4,7 +4,10 @@ use std::fmt;
 
 use wasmtime::{Store, Trap, component::Instance};
 
-use super::{component::Adapter, engine::HostState};
+use super::{
+    component::Adapter,
+    engine::{HostState, Limits},
+};
 use crate::model::{Context, Event, Refusal, Request, Response, Verdict, judge_by_status};
 
 /// Why a call gave no answer: the adapter's fault.
@@ -63,7 +66,7 @@ impl Adapter {
         result.map_err(|error| CallError {
             function,
             may_pass: matches!(error.downcast_ref(), Some(Trap::Interrupt)),
-            message: explain(&error, state, self.sandbox.limits.time),
+            message: explain(&error, state, &self.sandbox.limits),
         })
     }
 
@@ -75,12 +78,18 @@ impl Adapter {
 }
 
 /// A sentence for the operator and the adapter's author.
-fn explain(error: &wasmtime::Error, state: &HostState, time: std::time::Duration) -> String {
+fn explain(error: &wasmtime::Error, state: &HostState, limits: &Limits) -> String {
     let mut message = match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => format!("ran longer than its limit of {time:?}"),
-        Some(Trap::StackOverflow) => "ran out of stack".to_owned(),
+        Some(Trap::Interrupt) => format!("ran longer than its limit of {:?}", limits.time),
+        Some(Trap::StackOverflow) => format!("ran out of stack: its limit is {} bytes", limits.stack),
         Some(trap) => format!("trapped: {trap}"),
-        None => format!("failed: {}", error.root_cause()),
+        None => match error.root_cause().to_string() {
+            // The engine has no type for it.
+            fuel if fuel.contains("fuel allocated for hostcalls") => {
+                format!("handed over more than its limit of {} bytes", limits.transfer)
+            }
+            other => format!("failed: {other}"),
+        },
     };
     if let Some(exceeded) = &state.exceeded {
         message.push_str("; it ran into its limit of ");

@@ -10,12 +10,13 @@ use std::{
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use wasmparser::{Parser, Payload};
 use wasmtime::component::{InstancePre, types::ComponentItem};
 
 use super::{
     bindings::v0_1::{ADAPTER, Exports, LOG, REPLIES, TYPES},
     cache::Cache,
-    engine::{HostState, Sandbox},
+    engine::{HostState, Limits, Sandbox},
     schema::SettingsSchema,
 };
 use crate::model::{AdapterId, Description};
@@ -65,7 +66,7 @@ pub struct Adapter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct LoadError {
-    /// `engine`, `read`, `validate`, `imports`, `exports`, `instantiate`, `describe`, `schema`, `settings` or `examples`.
+    /// `engine`, `read`, `pin`, `validate`, `imports`, `exports`, `instantiate`, `describe`, `schema`, `settings` or `examples`.
     pub step: &'static str,
     /// For people.
     pub message: String,
@@ -93,6 +94,7 @@ impl Adapter {
     ) -> Result<Self, LoadError> {
         let digest = digest(bytes);
         check_is_component(bytes)?;
+        check_size(bytes, &sandbox.limits)?;
         let (component, from_cache) = Cache::load_or_compile(cache, &sandbox.engine, &digest, bytes)
             .map_err(|error| LoadError::new("validate", format!("not a valid component: {error:#}")))?;
         let ty = component.component_type();
@@ -212,6 +214,31 @@ fn check_is_component(bytes: &[u8]) -> Result<(), LoadError> {
         ),
         _ => refuse("not a WebAssembly component"),
     }
+}
+
+/// Compiling takes time and memory by what there is to compile, so that is found out first.
+fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
+    let refuse = |message: String| Err(LoadError::new("validate", message));
+    if bytes.len() > limits.file {
+        return refuse(format!("{} bytes: more than its limit of {} (adapters.max_file)", bytes.len(), limits.file));
+    }
+    let mut functions = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            Ok(Payload::CodeSectionStart { count, .. }) => {
+                functions = functions.saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
+            }
+            Ok(_) => {}
+            Err(error) => return refuse(format!("not a valid component: {error}")),
+        }
+    }
+    if functions > limits.functions {
+        return refuse(format!(
+            "{functions} functions to compile: more than its limit of {} (adapters.max_functions)",
+            limits.functions
+        ));
+    }
+    Ok(())
 }
 
 fn check_imports(imports: &[String]) -> Result<(), LoadError> {

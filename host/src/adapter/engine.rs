@@ -4,11 +4,15 @@ use std::{sync::Arc, thread, time::Duration};
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, Store,
-    component::{HasSelf, Linker, ResourceTable},
+    component::{HasSelf, Linker},
 };
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2::pipe::MemoryOutputPipe};
 
-use super::{bindings::v0_1::log, guestlog::GuestLog};
+use super::{
+    bindings::v0_1::log,
+    guestlog::GuestLog,
+    wasi::{self, Wasi},
+};
+use crate::clock::Stopwatch;
 
 /// How often the epoch moves: a call overruns its time by no more than this.
 const TICK: Duration = Duration::from_millis(10);
@@ -18,25 +22,45 @@ pub(super) const MOST_CALLS: usize = 56;
 const INSTANCES: u32 = 64;
 /// A component may be built of several core modules (an adapter for WASI preview 1, say).
 const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
-/// Elements of all of a module's tables: function pointers.
-const TABLE_ELEMENTS: usize = 100_000;
 /// Bytes of linear memory that a slot keeps between calls, so that a small guest touches no new page.
 const KEEP_RESIDENT: usize = 2 << 20;
 
-/// What one call may use.
-#[derive(Debug, Clone, Copy)]
+/// What one call may use, and what a component may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Wall time of a call.
     pub time: Duration,
-    /// Bytes of linear memory.
+    /// Bytes of linear memory, of all memories together.
     pub memory: usize,
-    /// Bytes of strings and lists that a call may hand to the host.
+    /// Bytes of strings and lists that a call may hand to the host: the request's body, for one.
     pub transfer: usize,
+    /// Elements of all tables together: function pointers.
+    pub table_elements: usize,
+    /// Bytes of the stack. One size for all adapters: of several sets of limits, the largest counts.
+    pub stack: usize,
+    /// Lines of the log, what is printed included.
+    pub log_lines: u32,
+    /// Bytes of a line of the log.
+    pub log_line: usize,
+    /// Bytes of the component's file.
+    pub file: usize,
+    /// Functions of the component: each one has to be compiled.
+    pub functions: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { time: Duration::from_secs(1), memory: 64 << 20, transfer: 8 << 20 }
+        Self {
+            time: Duration::from_secs(1),
+            memory: 64 << 20,
+            transfer: 8 << 20,
+            table_elements: 100_000,
+            stack: 512 << 10,
+            log_lines: 100,
+            log_line: 4 << 10,
+            file: 64 << 20,
+            functions: 100_000,
+        }
     }
 }
 
@@ -49,19 +73,31 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts the engine and the thread that moves its epoch; the thread ends with the engine.
-    pub fn new(limits: Limits) -> wasmtime::Result<Self> {
-        let engine = Engine::new(&config(limits.memory))?;
+    /// Starts the engine and the thread that moves its epoch; the thread ends with the engine. `others` are limits that
+    /// single adapters have: there is room for the largest.
+    pub fn new<'a>(limits: Limits, others: impl Iterator<Item = &'a Limits>) -> wasmtime::Result<Self> {
+        let room = others.fold(limits, |room, other| Limits {
+            memory: room.memory.max(other.memory),
+            table_elements: room.table_elements.max(other.table_elements),
+            stack: room.stack.max(other.stack),
+            ..room
+        });
+        let engine = Engine::new(&config(&room))?;
         let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+        wasi::link(&mut linker)?;
         log::add_to_linker::<HostState, HasSelf<HostState>>(&mut linker, |state| state)?;
         tick(&engine)?;
         Ok(Self { engine, linker: Arc::new(linker), limits })
     }
 
+    /// The same with other limits.
+    pub fn with(&self, limits: Limits) -> Self {
+        Self { limits, ..self.clone() }
+    }
+
     /// A fresh store for one call of that adapter.
     pub fn store(&self, adapter: &Arc<str>) -> Store<HostState> {
-        let state = HostState::new(adapter.clone(), self.limits.memory);
+        let state = HostState::new(adapter.clone(), self.limits);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(self.limits.transfer);
@@ -72,7 +108,7 @@ impl Sandbox {
     }
 }
 
-fn config(memory: usize) -> Config {
+fn config(room: &Limits) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INSTANCES)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
@@ -81,8 +117,8 @@ fn config(memory: usize) -> Config {
         .total_tables(INSTANCES * 4)
         .max_memories_per_component(4)
         .max_tables_per_component(8)
-        .table_elements(TABLE_ELEMENTS)
-        .max_memory_size(memory)
+        .table_elements(room.table_elements)
+        .max_memory_size(room.memory)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(64 << 10)
         // Finds the pages that a call has touched; without it every call pays for `KEEP_RESIDENT`.
@@ -92,7 +128,7 @@ fn config(memory: usize) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
         .concurrency_support(false)
-        .max_wasm_stack(512 << 10)
+        .max_wasm_stack(room.stack)
         .wasm_component_model(true);
     config
 }
@@ -124,44 +160,41 @@ pub(super) struct HostState {
     pub exceeded: Option<String>,
     /// Whether the guest asked for memory beyond what it started with, which costs it two system calls.
     pub grew: bool,
+    limits: Limits,
+    /// Bytes of memory and elements of tables so far.
     memory: usize,
-    wasi: Option<Box<Wasi>>,
-}
-
-struct Wasi {
-    ctx: WasiCtx,
-    table: ResourceTable,
-    output: MemoryOutputPipe,
+    elements: usize,
+    since: Stopwatch,
+    pub wasi: Option<Box<Wasi>>,
 }
 
 impl HostState {
-    fn new(adapter: Arc<str>, memory: usize) -> Self {
-        Self { log: GuestLog::new(adapter), exceeded: None, grew: false, memory, wasi: None }
+    fn new(adapter: Arc<str>, limits: Limits) -> Self {
+        Self {
+            log: GuestLog::new(adapter, limits.log_lines, limits.log_line),
+            exceeded: None,
+            grew: false,
+            limits,
+            memory: 0,
+            elements: 0,
+            since: Stopwatch::start(),
+            wasi: None,
+        }
+    }
+
+    /// What is left of the call's time.
+    pub fn time_left(&self) -> Duration {
+        self.limits.time.saturating_sub(self.since.elapsed())
     }
 
     /// Writes what the guest printed to the log.
     pub fn flush_output(&mut self) {
         if let Some(wasi) = &self.wasi {
-            let output = wasi.output.contents();
+            let output = wasi.printed();
             for line in String::from_utf8_lossy(&output).lines() {
                 self.log.write(tracing::Level::INFO, line);
             }
         }
-    }
-}
-
-impl WasiView for HostState {
-    /// Made when first asked for: most adapters never do.
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        let wasi = self.wasi.get_or_insert_with(|| {
-            let output = MemoryOutputPipe::new(16 << 10);
-            Box::new(Wasi {
-                ctx: WasiCtxBuilder::new().stdout(output.clone()).stderr(output.clone()).build(),
-                table: ResourceTable::new(),
-                output,
-            })
-        });
-        WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
     }
 }
 
@@ -179,19 +212,23 @@ impl log::Host for HostState {
 
 impl ResourceLimiter for HostState {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > self.memory {
-            self.exceeded = Some(format!("memory: more than {} bytes", self.memory));
+        let memory = self.memory.saturating_add(desired.saturating_sub(current));
+        if memory > self.limits.memory {
+            self.exceeded = Some(format!("memory: more than {} bytes", self.limits.memory));
             return Ok(false);
         }
+        self.memory = memory;
         self.grew |= current > 0;
         Ok(true)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > TABLE_ELEMENTS {
-            self.exceeded = Some(format!("tables: more than {TABLE_ELEMENTS} elements"));
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        if elements > self.limits.table_elements {
+            self.exceeded = Some(format!("tables: more than {} elements", self.limits.table_elements));
             return Ok(false);
         }
+        self.elements = elements;
         Ok(true)
     }
 }

@@ -4,90 +4,23 @@
 //! fails any is refused, with its reason, and replaces nothing. Calls in flight keep the adapter that they have.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
     builtin,
-    cache::Cache,
     component::{Adapter, LoadError, Origin, digest},
-    engine::{Limits, Sandbox},
+    engine::Sandbox,
     golden,
+    published::{LiveChannel, Options, Published, Refused},
     scan::{Found, Scan, Sight},
     schema::SettingProblem,
 };
-
-/// What a registry is made of.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// The adapters folder; none: only what is compiled in.
-    pub folder: Option<PathBuf>,
-    /// Where machine code is kept; none: compiled at every start.
-    pub cache: Option<Cache>,
-    /// Of every call.
-    pub limits: Limits,
-}
-
-/// A configured channel, whose settings a new version of its adapter must take.
-#[derive(Clone)]
-pub struct LiveChannel {
-    /// The channel's name.
-    pub name: String,
-    /// Its adapter's name.
-    pub adapter: String,
-    /// Its settings, secrets resolved.
-    pub settings: Arc<Value>,
-}
-
-/// What is usable now, and what is not and why. Immutable; a change makes another.
-#[derive(Debug, Clone, Default)]
-pub struct Published {
-    /// By channel type.
-    pub adapters: BTreeMap<String, Arc<Adapter>>,
-    /// By the name that the file would have had.
-    pub refused: BTreeMap<String, Refused>,
-}
-
-impl Published {
-    /// Everything about all of them, for the API and the command line.
-    pub fn account(&self) -> Value {
-        let adapters: Vec<Value> = self.adapters.values().map(|adapter| adapter.account()).collect();
-        let refused: Vec<Value> = self
-            .refused
-            .iter()
-            .map(|(name, refused)| {
-                json!({
-                    "name": name,
-                    "file": refused.file,
-                    "digest": refused.digest,
-                    "step": refused.error.step,
-                    "message": refused.error.message,
-                })
-            })
-            .collect();
-        json!({ "adapters": adapters, "refused": refused })
-    }
-}
-
-/// A file that is no adapter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Refused {
-    /// The file.
-    pub file: PathBuf,
-    /// Of its bytes, where they could be read; the same bytes are not tried again.
-    pub digest: Option<String>,
-    /// Which step failed, and why.
-    #[serde(flatten)]
-    pub error: LoadError,
-}
 
 /// A cheap handle to all adapters.
 #[derive(Clone)]
@@ -112,7 +45,7 @@ impl Registry {
     /// Loads what is compiled in and what the folder holds now.
     pub fn open(options: Options, channels: Vec<LiveChannel>) -> Result<Self, LoadError> {
         let registry = Self(Arc::new(Inner {
-            sandbox: Sandbox::new(options.limits)
+            sandbox: Sandbox::new(options.limits, options.limits_of.values())
                 .map_err(|error| LoadError::new("engine", format!("the sandbox can't be set up: {error:#}")))?,
             options,
             published: ArcSwap::default(),
@@ -120,8 +53,14 @@ impl Registry {
             state: Mutex::new(State { scan: Scan::default(), channels }),
         }));
         for (name, bytes) in builtin::ALL {
-            let adapter = registry.load_built_in(name, bytes)?;
-            registry.publish(name, Some(adapter));
+            match registry.load(name, bytes, Origin::BuiltIn) {
+                Ok(adapter) => registry.publish(name, Some(adapter)),
+                // The operator wants a file of that name, which may be there.
+                Err(error) if error.step == "pin" => {
+                    registry.refuse(&Found::built_in(name), Some(digest(bytes)), error);
+                }
+                Err(error) => return Err(error),
+            }
         }
         // What stands there at the start is taken as it is; settling is for files that change before our eyes.
         registry.reconcile(Duration::ZERO);
@@ -150,8 +89,9 @@ impl Registry {
 
     /// Loads a component without publishing it: for `adapters inspect` and for golden tests.
     pub fn load(&self, name: &str, bytes: &[u8], origin: Origin) -> Result<Adapter, LoadError> {
-        let cache = self.0.options.cache.as_ref();
-        Adapter::load(&self.0.sandbox, cache, name, bytes, origin)
+        let options = &self.0.options;
+        options.check_pin(name, &digest(bytes))?;
+        Adapter::load(&self.0.sandbox.with(options.limits(name)), options.cache.as_ref(), name, bytes, origin)
     }
 
     /// Takes over changed channels, unless an adapter refuses their settings: then nothing changes, and everything that
@@ -198,7 +138,7 @@ impl Registry {
         let mut again = None;
         for sight in sights {
             match sight {
-                Sight::Settled(found) => match found.read() {
+                Sight::Settled(found) => match found.read(self.0.options.limits(&found.name).file) {
                     Ok(bytes) => self.examine(&state, &found, &bytes),
                     Err(error) => {
                         self.refuse(&found, None, LoadError::new("read", error.to_string()));
@@ -301,22 +241,19 @@ impl Registry {
         if let Some(cache) = &self.0.options.cache {
             cache.forget_good(&folder.join(format!("{name}.wasm")));
         }
-        let built_in = builtin::ALL
-            .iter()
-            .find(|(built_in, _)| *built_in == name)
-            .and_then(|(name, bytes)| self.load_built_in(name, bytes).ok());
+        let built_in = builtin::ALL.iter().find(|(built_in, _)| *built_in == name);
         tracing::info!(adapter = name, built_in = built_in.is_some(), "adapter removed");
+        let built_in = built_in.map(|(name, bytes)| (bytes, self.load(name, bytes, Origin::BuiltIn)));
+        if let Some((_, Ok(adapter))) = built_in {
+            return self.publish(name, Some(adapter));
+        }
         self.change(|published| {
             published.refused.remove(name);
-            match built_in {
-                Some(adapter) => published.adapters.insert(name.to_owned(), Arc::new(adapter)),
-                None => published.adapters.remove(name),
-            };
+            published.adapters.remove(name);
         });
-    }
-
-    fn load_built_in(&self, name: &str, bytes: &[u8]) -> Result<Adapter, LoadError> {
-        self.load(name, bytes, Origin::BuiltIn)
+        if let Some((bytes, Err(error))) = built_in {
+            self.refuse(&Found::built_in(name), Some(digest(bytes)), error);
+        }
     }
 
     /// `None`: what is published under that name is good as it is; a refusal of another file's is over.

@@ -9,9 +9,6 @@ use std::{
 
 use crate::{clock::Stopwatch, files};
 
-/// A larger file is not read.
-const MAX_FILE: usize = 64 << 20;
-
 /// What is remembered of the last look.
 #[derive(Default)]
 pub(super) struct Scan {
@@ -55,9 +52,14 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Its bytes.
-    pub fn read(&self) -> io::Result<Vec<u8>> {
-        files::read(&self.path, MAX_FILE)
+    /// What stands in for the file of an adapter that is compiled in.
+    pub fn built_in(name: &str) -> Self {
+        Self { name: name.to_owned(), path: "built in".into() }
+    }
+
+    /// Its bytes, if they are not more than `most`.
+    pub fn read(&self, most: usize) -> io::Result<Vec<u8>> {
+        files::read(&self.path, most)
     }
 }
 

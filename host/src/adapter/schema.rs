@@ -1,6 +1,9 @@
 //! An adapter's settings schema: checking a channel's settings, and finding the secrets in them.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashSet},
+    ptr,
+};
 
 use serde_json::Value;
 
@@ -59,19 +62,23 @@ impl SettingsSchema {
 
     /// The pointers of all values that the schema marks `writeOnly`.
     pub fn secrets(&self, settings: &Value) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
+        let mut found = Marks::default();
         self.mark(&self.document, settings, "", 0, &mut found);
-        found
+        found.secrets
     }
 
     /// Follows the schema along the settings. `depth` bounds schemas that refer to themselves.
-    fn mark(&self, schema: &Value, value: &Value, pointer: &str, depth: u8, found: &mut BTreeSet<String>) {
+    fn mark(&self, schema: &Value, value: &Value, pointer: &str, depth: u8, found: &mut Marks) {
+        // A schema that refers to itself twice would otherwise be followed 2^32 times.
+        if !found.seen.insert((ptr::from_ref(schema).addr(), pointer.to_owned())) {
+            return;
+        }
         let Some(schema) = schema.as_object().filter(|_| depth < 32) else {
             return;
         };
         let depth = depth + 1;
         if schema.get("writeOnly") == Some(&Value::Bool(true)) {
-            leaves(value, pointer, found);
+            leaves(value, pointer, &mut found.secrets);
         }
         let referred = schema
             .get("$ref")
@@ -112,6 +119,14 @@ impl SettingsSchema {
             _ => {}
         }
     }
+}
+
+/// What following a schema has come to.
+#[derive(Default)]
+struct Marks {
+    secrets: BTreeSet<String>,
+    /// Which part of the schema, by its address, has been held against which setting.
+    seen: HashSet<(usize, String)>,
 }
 
 /// The schemas that apply to a member of an object.
@@ -186,6 +201,23 @@ mod tests {
         assert_eq!(problems.len(), 1);
         assert_eq!(problems.first().unwrap().pointer, "/url");
         assert!(!format!("{problems:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_twice_ends_soon() {
+        let twice = json!({"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]});
+        let document = json!({"$ref": "#/$defs/a", "$defs": {"a": twice}});
+        let schema = SettingsSchema { document, validator: None };
+        assert!(schema.secrets(&json!({"a": 1})).is_empty());
+    }
+
+    #[test]
+    fn a_schema_without_end_is_checked_in_the_end() {
+        for document in [json!({"$ref": "#"}), json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]})] {
+            if let Ok(schema) = SettingsSchema::parse(&document.to_string()) {
+                schema.check(&json!({"a": 1}));
+            }
+        }
     }
 
     #[test]

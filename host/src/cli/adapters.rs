@@ -46,10 +46,10 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
                 (_, file) if !file.is_empty() => format!("last good version of {file}"),
                 _ => text("/origin"),
             };
-            vec![text("/name"), text("/version"), text("/title"), origin, text("/summary")]
+            vec![text("/name"), text("/version"), text("/title"), origin, text("/digest"), text("/summary")]
         })
         .collect();
-    output::table(&["NAME", "VERSION", "TITLE", "FROM", "SUMMARY"], &rows)?;
+    output::table(&["NAME", "VERSION", "TITLE", "FROM", "DIGEST", "SUMMARY"], &rows)?;
     for refused in list("refused") {
         let text = |pointer| output::text(&refused, pointer);
         output::line(output::harmless(&format!(

@@ -4,6 +4,7 @@
 //! Must not know adapters, the network or the store: what a channel's settings have to be is its adapter's affair
 //! ([`Channel::place_of`] tells where they stand). Secrets are resolved here and never printed here.
 
+mod adapters;
 mod channels;
 mod command;
 mod entry;
@@ -26,6 +27,7 @@ use std::{
 
 use crate::{files, model::Route};
 
+pub use adapters::AdapterLimits;
 pub use channels::Channel;
 pub use problems::{Problem, Problems};
 pub use schema::{Adapters, Delivery, LogFormat, Outbound, Server, Store};

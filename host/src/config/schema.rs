@@ -2,13 +2,14 @@
 //!
 //! Must not hold a default: those stand in `herald.default.toml`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use serde::Serialize;
 use url::Url;
 
 use super::{
+    adapters::{self, AdapterLimits},
     layers::Layers,
     net::{address, host, network, web_url},
     problems::Problem,
@@ -104,11 +105,29 @@ sections! {
         /// Where compiled adapters are kept.
         cache: PathBuf = |node| optional(path)(node).map(Option::unwrap_or_default);
         /// The longest that a call may take.
-        call_timeout: Duration = duration(ms(10)..=s(60));
+        call_timeout: Duration = duration(CALL);
         /// The most memory that a call may use, in bytes.
-        memory: usize = size(MIB..=GIB);
+        memory: usize = size(MEMORY);
         /// How many calls at the same time; 0: as many as there are cores.
         threads: usize = count(0..=56);
+        /// The most bytes that a call may hand to the host.
+        transfer: usize = size(TRANSFER);
+        /// The most elements of tables that a call may have.
+        table_elements: usize = count(ELEMENTS);
+        /// The most bytes of stack that a call may use.
+        stack: usize = size(64 * KIB..=MIB);
+        /// The most lines that a call may log.
+        log_lines: u32 = count(LINES);
+        /// The most bytes of such a line that are kept.
+        log_line: usize = size(LINE);
+        /// The most bytes of a file that is loaded.
+        max_file: usize = size(FILE);
+        /// The most functions of a file that is loaded.
+        max_functions: usize = count(FUNCTIONS);
+        /// The digests that adapters must have, by name.
+        require: BTreeMap<String, String> = adapters::digests;
+        /// What single adapters may use instead, by name.
+        limits: BTreeMap<String, AdapterLimits> = adapters::limits;
     }
 
     /// Where requests may go.
@@ -144,6 +163,16 @@ sections! {
     }
 }
 
+/// The least and the most of what a call of an adapter may use, and of what its file may be; a single adapter's limits
+/// have the same.
+pub(super) const CALL: RangeInclusive<Duration> = ms(10)..=s(60);
+pub(super) const MEMORY: RangeInclusive<u64> = MIB..=GIB;
+pub(super) const TRANSFER: RangeInclusive<u64> = 64 * KIB..=GIB;
+pub(super) const ELEMENTS: RangeInclusive<usize> = 1000..=10_000_000;
+pub(super) const LINES: RangeInclusive<u32> = 0..=100_000;
+pub(super) const LINE: RangeInclusive<u64> = 80..=MIB;
+pub(super) const FILE: RangeInclusive<u64> = KIB..=256 * MIB;
+pub(super) const FUNCTIONS: RangeInclusive<usize> = 100..=1_000_000;
 /// The least and the most of a timeout; a channel's own has the same.
 pub(super) const TIMEOUT: (Duration, Duration) = (s(1), s(300));
 /// The least and the most of a channel's concurrency.

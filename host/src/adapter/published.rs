@@ -1,0 +1,100 @@
+//! What a registry is made of and what it publishes. Data: must not load anything itself.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    cache::Cache,
+    component::{Adapter, LoadError},
+    engine::Limits,
+};
+
+/// What a registry is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The adapters folder; none: only what is compiled in.
+    pub folder: Option<PathBuf>,
+    /// Where machine code is kept; none: compiled at every start.
+    pub cache: Option<Cache>,
+    /// Of every adapter that has none of its own.
+    pub limits: Limits,
+    /// Of single adapters, by name.
+    pub limits_of: BTreeMap<String, Limits>,
+    /// The digests that adapters must have, by name: `sha256:…`. Whoever is not named may have any.
+    pub require: BTreeMap<String, String>,
+}
+
+impl Options {
+    /// What an adapter of that name may use.
+    pub(super) fn limits(&self, name: &str) -> Limits {
+        self.limits_of.get(name).copied().unwrap_or(self.limits)
+    }
+
+    /// Refuses bytes other than those that the operator has named.
+    pub(super) fn check_pin(&self, name: &str, digest: &str) -> Result<(), LoadError> {
+        match self.require.get(name) {
+            Some(required) if required != digest => Err(LoadError::new(
+                "pin",
+                format!(
+                    "its digest is {digest}, and adapters.require wants {required}: put the right file there, or change what is required"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A configured channel, whose settings a new version of its adapter must take.
+#[derive(Clone)]
+pub struct LiveChannel {
+    /// The channel's name.
+    pub name: String,
+    /// Its adapter's name.
+    pub adapter: String,
+    /// Its settings, secrets resolved.
+    pub settings: Arc<Value>,
+}
+
+/// What is usable now, and what is not and why. Immutable; a change makes another.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// By channel type.
+    pub adapters: BTreeMap<String, Arc<Adapter>>,
+    /// By the name that the file would have had.
+    pub refused: BTreeMap<String, Refused>,
+}
+
+impl Published {
+    /// Everything about all of them, for the API and the command line.
+    pub fn account(&self) -> Value {
+        let adapters: Vec<Value> = self.adapters.values().map(|adapter| adapter.account()).collect();
+        let refused: Vec<Value> = self
+            .refused
+            .iter()
+            .map(|(name, refused)| {
+                json!({
+                    "name": name,
+                    "file": refused.file,
+                    "digest": refused.digest,
+                    "step": refused.error.step,
+                    "message": refused.error.message,
+                })
+            })
+            .collect();
+        json!({ "adapters": adapters, "refused": refused })
+    }
+}
+
+/// A file that is no adapter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// The file.
+    pub file: PathBuf,
+    /// Of its bytes, where they could be read; the same bytes are not tried again.
+    pub digest: Option<String>,
+    /// Which step failed, and why.
+    #[serde(flatten)]
+    pub error: LoadError,
+}

@@ -1,0 +1,108 @@
+//! What the config says of single adapters: which file one must be, and what its calls may use.
+//!
+//! Must not know adapters: whether there is one of that name is found out elsewhere.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    problems::did_you_mean,
+    raw::{Node, Table, Value},
+    schema::{CALL, ELEMENTS, FILE, FUNCTIONS, LINE, LINES, MEMORY, TRANSFER},
+    size::size,
+    value::{Checked, Fault, count, duration, text, wrong, wrong_type},
+};
+
+/// `[adapters.limits.NAME]`: what stands here goes before the same key of `[adapters]`, whose meaning it has.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct AdapterLimits {
+    pub call_timeout: Option<Duration>,
+    pub memory: Option<usize>,
+    pub transfer: Option<usize>,
+    pub table_elements: Option<usize>,
+    pub log_lines: Option<u32>,
+    pub log_line: Option<usize>,
+    pub max_file: Option<usize>,
+    pub max_functions: Option<usize>,
+}
+
+const KEYS: [&str; 8] =
+    ["call_timeout", "memory", "transfer", "table_elements", "log_lines", "log_line", "max_file", "max_functions"];
+
+/// Names and digests: `{ slack = "sha256:…" }`.
+pub(super) fn digests(node: &Node) -> Checked<BTreeMap<String, String>> {
+    by_name(node, digest)
+}
+
+fn digest(node: &Node) -> Checked<String> {
+    let given = text(node)?;
+    let hexadecimal = given.strip_prefix("sha256:").unwrap_or_default();
+    if hexadecimal.len() == 64 && hexadecimal.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(given.to_ascii_lowercase());
+    }
+    wrong(
+        node,
+        "is not a digest: `sha256:` and 64 hexadecimal digits",
+        "`herald adapters inspect FILE` shows the digest of a file, and `herald adapters list --json` those in use",
+    )
+}
+
+/// Names and limits: `{ slack = { memory = "128 MiB" } }`.
+pub(super) fn limits(node: &Node) -> Checked<BTreeMap<String, AdapterLimits>> {
+    by_name(node, |node| {
+        let table = table(node)?;
+        let mut faults = Vec::new();
+        for (key, value) in table.iter().filter(|(key, _)| !KEYS.contains(&key.as_str())) {
+            let mut problem = value.problem(format!(".{key}"), "there is no such limit");
+            if let Some(hint) = did_you_mean(key, KEYS) {
+                problem = problem.hint(hint);
+            }
+            faults.push(Fault { problem, of_type: false });
+        }
+        let limits = AdapterLimits {
+            call_timeout: member(table, "call_timeout", duration(CALL), &mut faults),
+            memory: member(table, "memory", size(MEMORY), &mut faults),
+            transfer: member(table, "transfer", size(TRANSFER), &mut faults),
+            table_elements: member(table, "table_elements", count(ELEMENTS), &mut faults),
+            log_lines: member(table, "log_lines", count(LINES), &mut faults),
+            log_line: member(table, "log_line", size(LINE), &mut faults),
+            max_file: member(table, "max_file", size(FILE), &mut faults),
+            max_functions: member(table, "max_functions", count(FUNCTIONS), &mut faults),
+        };
+        if faults.is_empty() { Ok(limits) } else { Err(faults) }
+    })
+}
+
+/// A member that may be missing; what is wrong with it becomes faults of that key.
+fn member<T>(table: &Table, key: &str, parse: impl Fn(&Node) -> Checked<T>, faults: &mut Vec<Fault>) -> Option<T> {
+    parse(table.get(key)?).map_err(|found| faults.extend(below(key, found))).ok()
+}
+
+/// A table of adapters' names.
+fn by_name<T>(node: &Node, parse: impl Fn(&Node) -> Checked<T>) -> Checked<BTreeMap<String, T>> {
+    let table = table(node)?;
+    let (mut values, mut faults) = (BTreeMap::new(), Vec::new());
+    for (name, node) in table {
+        match parse(node) {
+            Ok(value) => drop(values.insert(name.clone(), value)),
+            Err(found) => faults.extend(below(name, found)),
+        }
+    }
+    if faults.is_empty() { Ok(values) } else { Err(faults) }
+}
+
+fn table(node: &Node) -> Checked<&Table> {
+    match &node.value {
+        Value::Table(table) => Ok(table),
+        _ => wrong_type(node, "a table by the adapters' names"),
+    }
+}
+
+/// The faults of a member, under its key.
+fn below(key: &str, faults: Vec<Fault>) -> impl Iterator<Item = Fault> {
+    faults.into_iter().map(move |mut fault| {
+        fault.problem.key = format!(".{key}{}", fault.problem.key);
+        fault.of_type = false;
+        fault
+    })
+}
