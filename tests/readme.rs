@@ -35,6 +35,20 @@ fn every_promise_is_the_name_of_a_test() {
 }
 
 #[test]
+fn every_row_of_the_threat_model_is_the_name_of_a_test() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let rows: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| who | tries")).collect();
+    assert!(rows.len() > 20, "only {} rows were found", rows.len());
+    for row in rows {
+        let named = row.strip_suffix("` |").and_then(|row| row.rsplit_once('`')).map(|(_, test)| test);
+        let (file, name) = named.and_then(|named| named.split_once("::")).unwrap_or_else(|| panic!("no test: {row}"));
+        let source = fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(source.contains(&format!("fn {name}(")), "{file}::{name} is named and does not exist");
+    }
+}
+
+#[test]
 fn every_config_shown_is_a_good_one() {
     let shown = blocks("toml");
     let quickstart = fs::read_to_string(root().join("examples/quickstart/herald.toml")).unwrap();
