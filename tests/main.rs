@@ -35,3 +35,4 @@ mod slow_clients;
 mod store;
 mod store_model;
 mod tidy;
+mod tokens;
