@@ -15,6 +15,7 @@ mod config_reload;
 mod connections;
 mod crash;
 mod crash_store;
+mod deep;
 mod delivering;
 #[cfg(target_os = "linux")]
 mod faulty_disk;
@@ -38,3 +39,4 @@ mod slow_clients;
 mod store;
 mod store_model;
 mod tidy;
+mod tokens;

@@ -73,7 +73,7 @@ impl App {
             format!("cannot listen on {}; set `server.listen` to a free address", config.server.listen)
         })?;
         let address = listener.local_addr()?;
-        let face = Face::new(config.server.request_timeout);
+        let face = Face::new(config.server.request_timeout, config.tokens.clone());
         let stop = Arc::new(Notify::new());
         let stopped = stop.clone();
         let server = tokio::spawn(api::serve(listener, face.clone(), async move {
@@ -85,7 +85,7 @@ impl App {
         pipeline.start();
         let adapters = pipeline.registry().watch()?;
         let reload = match origin {
-            Some(origin) => ReloadHandle::start(origin, config.clone(), pipeline.clone(), face.clone())?,
+            Some(origin) => ReloadHandle::start(origin, config.clone(), address, pipeline.clone(), face.clone())?,
             None => None,
         };
         face.ready(pipeline.clone(), config.server.max_body);

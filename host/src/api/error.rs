@@ -20,6 +20,9 @@ use crate::{
 pub(super) struct ApiError {
     #[serde(skip)]
     status: StatusCode,
+    /// The `WWW-Authenticate` header.
+    #[serde(skip)]
+    challenge: Option<&'static str>,
     code: &'static str,
     message: String,
     hint: String,
@@ -30,7 +33,12 @@ pub(super) struct ApiError {
 
 impl ApiError {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), hint: hint.into(), index: None }
+        Self { status, challenge: None, code, message: message.into(), hint: hint.into(), index: None }
+    }
+
+    /// The same, saying how to prove who asks.
+    pub fn challenge(self, challenge: &'static str) -> Self {
+        Self { challenge: Some(challenge), ..self }
     }
 
     pub fn bad_query(message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -64,6 +72,9 @@ impl IntoResponse for ApiError {
             // The rest of the request is not waited for, so nothing can come after it.
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        if let Some(challenge) = self.challenge {
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         answer
     }
 }
@@ -76,6 +87,7 @@ impl From<BadInput> for ApiError {
                 BadKind::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 BadKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             },
+            challenge: None,
             code: bad.code,
             message: bad.message,
             hint: bad.hint,

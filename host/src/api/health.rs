@@ -10,26 +10,27 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Face, Host};
+use super::{Face, Host, access::MayRead};
 use crate::pipeline::Pipeline;
 
-/// 200 as long as the process runs; what is wrong with the config file as it stands is said here.
-pub(super) async fn healthz(State(face): State<Face>) -> Json<Value> {
+/// 200 as long as the process runs. What is wrong with the config file as it stands is said to who may read: problems
+/// name files and channels.
+pub(super) async fn healthz(State(face): State<Face>, MayRead(may_read): MayRead) -> Json<Value> {
     let problems = face.0.reload.load_full();
-    Json(json!({
-        "status": "ok",
-        "version": env!("CARGO_PKG_VERSION"),
-        "config": { "applied": problems.is_empty(), "problems": *problems },
-    }))
+    let applied = problems.is_empty();
+    let config =
+        if may_read { json!({ "applied": applied, "problems": *problems }) } else { json!({ "applied": applied }) };
+    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION"), "config": config }))
 }
 
-/// 200 when events are accepted, else 503.
-pub(super) async fn readyz(State(face): State<Face>) -> (StatusCode, Json<Value>) {
+/// 200 when events are accepted, else 503; why not in words is said to who may read.
+pub(super) async fn readyz(State(face): State<Face>, MayRead(may_read): MayRead) -> (StatusCode, Json<Value>) {
     let status = match face.get() {
         _ if face.is_stopping() => json!({ "status": "stopping" }),
         Err(_) => json!({ "status": "starting" }),
         Ok(ready) => match ready.pipeline.store().trouble() {
-            Some(reason) => json!({ "status": "store_unavailable", "reason": reason }),
+            Some(reason) if may_read => json!({ "status": "store_unavailable", "reason": reason }),
+            Some(_) => json!({ "status": "store_unavailable" }),
             None => return (StatusCode::OK, Json(json!({ "status": "ready" }))),
         },
     };

@@ -2,6 +2,7 @@
 //!
 //! The only place that knows axum. Decides nothing about events and deliveries: the pipeline and the store do.
 
+mod access;
 mod adapters;
 mod body;
 mod channels;
@@ -21,12 +22,18 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::{
     Router,
+    handler::Handler,
     http::StatusCode,
-    routing::{any, get, post},
+    middleware::from_fn_with_state,
+    routing::{MethodRouter, any, get, post},
 };
 use bytes::Bytes;
 
-use crate::pipeline::Pipeline;
+use crate::{
+    model::{Scope, Token},
+    pipeline::Pipeline,
+};
+use access::Needs;
 use error::ApiError;
 
 pub use serve::serve;
@@ -40,6 +47,8 @@ struct Inner {
     ready: ArcSwapOption<Ready>,
     stopping: std::sync::atomic::AtomicBool,
     reload: ArcSwap<Vec<String>>,
+    /// None: nobody is asked for one.
+    tokens: ArcSwap<Vec<Token>>,
 }
 
 struct Ready {
@@ -49,13 +58,14 @@ struct Ready {
 
 impl Face {
     /// Of a host that is not ready yet. `request_timeout` is how long a client may take for the head of a request, and as
-    /// long again for its body.
-    pub fn new(request_timeout: Duration) -> Self {
+    /// long again for its body. Of these `tokens` every request has to bring one, unless there are none.
+    pub fn new(request_timeout: Duration, tokens: Vec<Token>) -> Self {
         Self(Arc::new(Inner {
             request_timeout,
             ready: ArcSwapOption::default(),
             stopping: std::sync::atomic::AtomicBool::default(),
             reload: ArcSwap::default(),
+            tokens: ArcSwap::from_pointee(tokens),
         }))
     }
 
@@ -77,6 +87,11 @@ impl Face {
     /// What is wrong with the config file as it stands; empty when what runs is what it says.
     pub fn reloaded(&self, problems: Vec<String>) {
         self.0.reload.store(Arc::new(problems));
+    }
+
+    /// From the next request on, also on connections that are there already, these tokens hold and no others.
+    pub fn set_tokens(&self, tokens: Vec<Token>) {
+        self.0.tokens.store(Arc::new(tokens));
     }
 
     fn get(&self) -> Result<Arc<Ready>, ApiError> {
@@ -133,29 +148,44 @@ impl axum::extract::FromRequestParts<Face> for Segment {
     }
 }
 
+/// Every route with what it needs: there can be none without.
+fn routes() -> [(&'static str, Needs, MethodRouter<Face>); 20] {
+    const READ: Needs = Needs::Scope(Scope::Read);
+    const MANAGE: Needs = Needs::Scope(Scope::Manage);
+    [
+        ("/healthz", Needs::Nothing, get(health::healthz)),
+        ("/readyz", Needs::Nothing, get(health::readyz)),
+        ("/metrics", READ, get(health::metrics)),
+        (events::PATH, events::NEEDS, any(events::only_posted)),
+        ("/v1/events/replay", MANAGE, post(replay::all)),
+        ("/v1/events/{id}/replay", MANAGE, post(replay::one)),
+        ("/v1/deliveries", READ, get(deliveries::list)),
+        ("/v1/deliveries/retry", MANAGE, post(retry::retry_all)),
+        ("/v1/deliveries/cancel", MANAGE, post(retry::cancel_all)),
+        ("/v1/deliveries/{id}", READ, get(deliveries::show)),
+        ("/v1/deliveries/{id}/retry", MANAGE, post(retry::retry)),
+        ("/v1/deliveries/{id}/cancel", MANAGE, post(retry::cancel)),
+        ("/v1/jobs", READ, get(jobs::list)),
+        ("/v1/jobs/{id}", READ, get(jobs::show)),
+        ("/v1/jobs/{id}/stop", MANAGE, post(jobs::stop)),
+        ("/v1/channels", READ, get(channels::list)),
+        ("/v1/channels/{name}/test", MANAGE, post(channels::test)),
+        ("/v1/channels/{name}/enable", MANAGE, post(channels::enable)),
+        ("/v1/channels/{name}/disable", MANAGE, post(channels::disable)),
+        ("/v1/adapters", READ, get(adapters::list)),
+    ]
+}
+
+/// The check is put around each route with its refusal of other methods, and around what is no route at all.
 fn router(face: Face) -> Router {
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .route(events::PATH, any(events::only_posted))
-        .route("/v1/events/replay", post(replay::all))
-        .route("/v1/events/{id}/replay", post(replay::one))
-        .route("/v1/deliveries", get(deliveries::list))
-        .route("/v1/deliveries/retry", post(retry::retry_all))
-        .route("/v1/deliveries/cancel", post(retry::cancel_all))
-        .route("/v1/deliveries/{id}", get(deliveries::show))
-        .route("/v1/deliveries/{id}/retry", post(retry::retry))
-        .route("/v1/deliveries/{id}/cancel", post(retry::cancel))
-        .route("/v1/jobs", get(jobs::list))
-        .route("/v1/jobs/{id}", get(jobs::show))
-        .route("/v1/jobs/{id}/stop", post(jobs::stop))
-        .route("/v1/channels", get(channels::list))
-        .route("/v1/channels/{name}/test", post(channels::test))
-        .route("/v1/channels/{name}/enable", post(channels::enable))
-        .route("/v1/channels/{name}/disable", post(channels::disable))
-        .route("/v1/adapters", get(adapters::list))
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .with_state(face)
+    let check = |needs| from_fn_with_state((face.clone(), needs), access::check);
+    let mut router = Router::new();
+    for (path, needs, mut methods) in routes() {
+        if path != events::PATH {
+            methods = methods.fallback(error::method_not_allowed);
+        }
+        router = router.route(path, methods.layer(check(needs)));
+    }
+    let nothing = error::not_found.layer(check(Needs::Token));
+    router.fallback(nothing).with_state(face)
 }

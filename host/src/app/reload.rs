@@ -1,6 +1,6 @@
 //! A changed config file is applied whole, without a restart; a bad one changes nothing and is reported.
 
-use std::{path::PathBuf, thread, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, thread, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
@@ -37,6 +37,8 @@ struct Reloader {
     file: PathBuf,
     /// What runs.
     current: Config,
+    /// Where the API listens, whatever the config says by now.
+    address: SocketAddr,
     pipeline: Pipeline,
     face: Face,
     runtime: tokio::runtime::Handle,
@@ -65,6 +67,7 @@ impl ReloadHandle {
     pub(super) fn start(
         origin: Origin,
         current: Config,
+        address: SocketAddr,
         pipeline: Pipeline,
         face: Face,
     ) -> std::io::Result<Option<Self>> {
@@ -83,6 +86,7 @@ impl ReloadHandle {
             inode: wake::inode(&file).unwrap_or_default(),
             file,
             current,
+            address,
             pipeline,
             face,
             runtime: tokio::runtime::Handle::current(),
@@ -179,6 +183,9 @@ impl Reloader {
 
     fn apply(&mut self) -> Result<(), Problems> {
         let next = self.origin.load()?;
+        if let Some(problem) = next.check_bound(self.address) {
+            return Err(Problems::new(vec![problem]));
+        }
         let registry = self.pipeline.registry();
         let problems = check::channel_problems(&next, registry);
         let (missing, wrong): (Vec<_>, Vec<_>) = problems.into_iter().partition(check::is_missing_adapter);
@@ -201,6 +208,7 @@ impl Reloader {
         self.pipeline
             .apply(plan::plan(&next), plan::outbound(&next))
             .map_err(|error| Problems::new(vec![Problem::new("outbound", error.to_string())]))?;
+        self.face.set_tokens(next.tokens.clone());
         self.current = next;
         Ok(())
     }

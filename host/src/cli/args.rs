@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand};
 
-use crate::{app::Origin, config};
+use crate::{app::Origin, config, model::Scope};
 
 /// Carries an application's events to the people and systems that want to know.
 #[derive(Parser)]
@@ -25,6 +25,9 @@ pub(super) struct Common {
     /// The running host [default: $HERALD_URL, else the config's `server.listen`]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
+    /// A file with the token for the running host [default: the token in $HERALD_TOKEN]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -68,6 +71,32 @@ pub(super) enum Command {
     /// Bulk work: how far it has come
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Tokens for the API
+    #[command(subcommand)]
+    Token(Token),
+}
+
+#[derive(Subcommand)]
+pub(super) enum Token {
+    /// Make a token and print it, once, with the lines of the config that make it known: they hold only its hash
+    New {
+        /// Its name, for people: 1 to 64 of A-Z a-z 0-9 . _ -
+        #[arg(long, default_value = "app", value_parser = token_name)]
+        name: String,
+        /// What it allows: events:write, read, manage
+        #[arg(long, value_name = "SCOPES", value_delimiter = ',', default_value = "events:write", value_parser = scope)]
+        scopes: Vec<Scope>,
+    },
+}
+
+fn token_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let good = (1..=64).contains(&text.len()) && text.chars().all(fits);
+    if good { Ok(text.to_owned()) } else { Err("not 1 to 64 of A-Z a-z 0-9 . _ -".to_owned()) }
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::from_name(text.trim()).ok_or_else(|| "a scope is one of events:write, read and manage".to_owned())
 }
 
 #[derive(clap::Args)]
@@ -75,6 +104,9 @@ pub(super) struct Serve {
     /// Where to listen, instead of `server.listen`
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Listen beyond this machine without tokens, as `server.insecure` does: whoever reaches the host may do everything
+    #[arg(long)]
+    pub insecure: bool,
     /// The store's file, instead of `store.path`
     #[arg(long, value_name = "FILE")]
     pub store: Option<PathBuf>,

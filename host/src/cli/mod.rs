@@ -14,6 +14,7 @@ mod output;
 mod remote;
 mod send;
 mod serve;
+mod token;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Deliveries(command) => deliveries::run(&common, &command),
         Command::Events(command) => events::run(&common, &command),
         Command::Jobs(command) => jobs::run(&common, &command),
+        Command::Token(command) => token::run(&common, &command),
     };
     result.unwrap_or_else(|error| {
         if output::is_broken_pipe(&error) {

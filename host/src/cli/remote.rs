@@ -3,13 +3,22 @@
 use std::{future::Future, time::Duration};
 
 use anyhow::{Context, anyhow};
+use reqwest::{
+    StatusCode,
+    header::{AUTHORIZATION, HeaderValue},
+};
 use serde_json::Value;
 
 use super::args::Common;
-use crate::config::{self, Sources};
+use crate::{
+    config::{self, Sources},
+    files,
+};
 
 /// A request to one's own host does not take longer, except where it waits on purpose.
 const TIMEOUT: Duration = Duration::from_secs(90);
+
+const LONGEST_TOKEN_FILE: usize = 4 << 10;
 
 /// Why a host did not do what it was asked.
 #[derive(Debug)]
@@ -30,6 +39,8 @@ pub(super) struct Remote {
     base: String,
     /// By `--url` or `HERALD_URL`: that one is meant and no other.
     pub named: bool,
+    /// What is sent with every request; marked as a secret, so that nothing prints it.
+    token: Option<HeaderValue>,
     http: reqwest::Client,
     runtime: tokio::runtime::Runtime,
 }
@@ -41,6 +52,7 @@ impl Remote {
         Ok(Self {
             base,
             named,
+            token: token(common)?,
             http: client()?,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         })
@@ -87,20 +99,46 @@ impl Remote {
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, NoAnswer> {
         let answered = async {
+            let request = match &self.token {
+                Some(token) => request.header(AUTHORIZATION, token.clone()),
+                None => request,
+            };
             let response = request.send().await?;
             Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
         };
         let (status, body) = answered.await.map_err(|error| NoAnswer { may_pass: true, error: self.explain(error) })?;
-        if status == reqwest::StatusCode::NO_CONTENT {
+        if status == StatusCode::NO_CONTENT {
             return Ok(Value::Null);
         }
         let answer = serde_json::from_slice(&body)
             .with_context(|| format!("{} answered {status}, and not in JSON: is it Herald?", self.base));
         match answer {
             Ok(answer) if status.is_success() => Ok(answer),
-            Ok(answer) => Err(NoAnswer { may_pass: status.is_server_error(), error: refusal(&answer) }),
+            Ok(answer) => Err(NoAnswer { may_pass: status.is_server_error(), error: self.refusal(status, &answer) }),
             Err(error) => Err(NoAnswer { may_pass: false, error }),
         }
+    }
+
+    /// An error of the API in a line; what to do about a token is said for who types commands.
+    fn refusal(&self, status: StatusCode, answer: &Value) -> anyhow::Error {
+        let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
+        let place = match answer.get("index").and_then(Value::as_u64) {
+            Some(index) => format!("event {index} (0 is the first): "),
+            None => String::new(),
+        };
+        let hint = match status {
+            StatusCode::UNAUTHORIZED if self.token.is_none() => {
+                "put one into HERALD_TOKEN, or name a file that holds one by --token-file"
+            }
+            StatusCode::UNAUTHORIZED => {
+                "it came from HERALD_TOKEN or --token-file: is it meant for this host? `herald token new` makes another"
+            }
+            StatusCode::FORBIDDEN => {
+                "put another one into HERALD_TOKEN or --token-file, or add the scope to its [[server.token]] in the host's config"
+            }
+            _ => text("hint"),
+        };
+        anyhow!("{place}{}; {hint}", text("message"))
     }
 
     fn explain(&self, error: reqwest::Error) -> anyhow::Error {
@@ -114,14 +152,26 @@ impl Remote {
     }
 }
 
-/// An error of the API in a line.
-fn refusal(answer: &Value) -> anyhow::Error {
-    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
-    let place = match answer.get("index").and_then(Value::as_u64) {
-        Some(index) => format!("event {index} (0 is the first): "),
-        None => String::new(),
+/// The token of `--token-file`, else of `HERALD_TOKEN`, as it is sent. Never an argument: everybody on the machine can
+/// see those.
+fn token(common: &Common) -> anyhow::Result<Option<HeaderValue>> {
+    let (place, token) = match &common.token_file {
+        Some(file) => {
+            let bytes =
+                files::read(file, LONGEST_TOKEN_FILE).with_context(|| format!("cannot read {}", file.display()))?;
+            (format!("the file {}", file.display()), String::from_utf8_lossy(&bytes).trim().to_owned())
+        }
+        None => match config::process_variable("HERALD_TOKEN") {
+            Some(token) if !token.trim().is_empty() => ("HERALD_TOKEN".to_owned(), token.trim().to_owned()),
+            _ => return Ok(None),
+        },
     };
-    anyhow!("{place}{}; {}", text("message"), text("hint"))
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let header = HeaderValue::try_from(format!("Bearer {token}")).ok().filter(|_| is_token);
+    // Not printed: it may be a secret all the same.
+    let mut header = header.with_context(|| format!("{place} holds no token such as hrld_…: one word of ASCII"))?;
+    header.set_sensitive(true);
+    Ok(Some(header))
 }
 
 /// Without a proxy: the host is one's own.

@@ -61,6 +61,9 @@ fn flags(args: &Serve) -> anyhow::Result<Vec<(String, String)>> {
     if let Some(listen) = &args.listen {
         flags.push(("server.listen".to_owned(), listen.clone()));
     }
+    if args.insecure {
+        flags.push(("server.insecure".to_owned(), "true".to_owned()));
+    }
     for (key, path) in [("store.path", &args.store), ("adapters.folder", &args.adapters)] {
         if let Some(path) = path {
             let path = std::path::absolute(path)?;

@@ -65,9 +65,15 @@ impl<'a> Entry<'a> {
 
     /// The tables of `[[key]]`.
     pub fn all(root: &'a Table, key: &str, problems: &mut Vec<Problem>) -> Vec<Self> {
-        let Some(node) = root.get(key) else {
+        Self::all_within(root, "", key, problems)
+    }
+
+    /// The tables of `[[section.key]]`; `table` is the section.
+    pub fn all_within(table: &'a Table, section: &str, key: &str, problems: &mut Vec<Problem>) -> Vec<Self> {
+        let Some(node) = table.get(key) else {
             return Vec::new();
         };
+        let key = &join(section, key);
         let Value::Array(items) = &node.value else {
             let message = format!("must be a list of tables, not {}", node.kind());
             problems.push(node.problem(key, message).hint(format!("write [[{key}]]")));

@@ -18,14 +18,19 @@ mod schema;
 mod secret;
 mod settings;
 mod size;
+mod tokens;
 mod value;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use crate::{files, model::Route};
+use crate::{
+    files,
+    model::{Route, Token},
+};
 
 pub use adapters::AdapterLimits;
 pub use channels::Channel;
@@ -61,6 +66,8 @@ pub struct Sources<'a> {
 pub struct Config {
     /// `[server]`
     pub server: Server,
+    /// `[[server.token]]`; none: the API asks for no token.
+    pub tokens: Vec<Token>,
     /// `[store]`
     pub store: Store,
     /// `[adapters]`
@@ -142,6 +149,11 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     let outside = layers::Outside::new(schema::SCHEMA, &sources.env, &sources.flags, problems);
     let layers = layers::Layers { defaults: &defaults, file: &file, outside: &outside };
     let sections = schema::Sections::read(&layers, problems);
+    let listen = layers.read("server", "listen", |node| Ok(node.place.clone()), problems);
+    let tokens = found.tokens(&file);
+    if let (Some(sections), Some(place)) = (&sections, &listen) {
+        found.check_strangers(&sections.server, place, &tokens);
+    }
     let (channels, routes) = found.channels_and_routes(&file);
     let problems = Problems::new(found.problems);
     let Some(sections) = sections else {
@@ -149,6 +161,7 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     };
     let mut config = Config {
         server: sections.server,
+        tokens,
         store: sections.store,
         adapters: sections.adapters,
         outbound: sections.outbound,
@@ -179,6 +192,16 @@ pub fn server(sources: &Sources<'_>) -> Result<Server, Problems> {
 }
 
 impl Config {
+    /// What is wrong with serving this config where `listen` is bound, which may be elsewhere than it says itself: no
+    /// reload moves a running host.
+    pub fn check_bound(&self, listen: SocketAddr) -> Option<Problem> {
+        let open = tokens::is_open(listen, &self.server, &self.tokens);
+        open.then(|| {
+            Problem::new("server.token", "the host listens beyond this machine and would ask for no token any more")
+                .hint("keep a [[server.token]], or restart it after the change")
+        })
+    }
+
     /// Puts relative paths where they belong.
     fn place(&mut self, base: &Path, variable: Variable<'_>) {
         self.store.path = base.join(&self.store.path);
@@ -237,7 +260,8 @@ fn check_sections(file: &raw::Table, problems: &mut Vec<Problem>) {
     raw::check_keys(file, "", &known, problems);
     for (section, keys) in schema::SCHEMA {
         if let Some(table) = file.get(*section).and_then(|node| node.table(section, problems)) {
-            raw::check_keys(table, section, keys, problems);
+            let tables: &[&str] = if *section == "server" { &["token"] } else { &[] };
+            raw::check_keys(table, section, &[keys, tables].concat(), problems);
         }
     }
 }

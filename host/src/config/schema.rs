@@ -14,7 +14,7 @@ use super::{
     net::{address, host, network, web_url},
     problems::Problem,
     size::{limit, size},
-    value::{choice, count, duration, list, log_filter, number, optional, path},
+    value::{choice, count, duration, list, log_filter, number, optional, path, truth},
 };
 use crate::model::{Breaker, Policy};
 
@@ -74,6 +74,8 @@ sections! {
     server: Server {
         /// Where the API listens.
         listen: SocketAddr = address;
+        /// Listens beyond this machine without tokens.
+        insecure: bool = truth;
         /// What relative event URLs are resolved against.
         app_url: Option<Url> = optional(web_url);
         /// The largest body of a request, in bytes.

@@ -207,7 +207,11 @@ fn every_setting_stands_in_the_default_file_and_nothing_else_does() {
     let uncomment =
         |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
     let example = DEFAULTS.lines().map(uncomment).collect::<Vec<_>>().join("\n");
-    wanted.extend(known(&[("channel", channels::CHANNEL_KEYS), ("route", channels::ROUTE_KEYS)]));
+    wanted.extend(known(&[
+        ("server", &["token"]),
+        ("channel", channels::CHANNEL_KEYS),
+        ("route", channels::ROUTE_KEYS),
+    ]));
     assert_eq!(keys(&example), wanted);
     let config = Case::new(example).config();
     assert_eq!(config.channels[0].concurrency, Some(2));

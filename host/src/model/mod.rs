@@ -3,6 +3,7 @@
 //! Must not do I/O, be async or read a clock: time, randomness and ids come in as arguments.
 //! Imports nothing else of this crate.
 
+mod access;
 mod delivery;
 mod event;
 mod health;
@@ -15,6 +16,7 @@ mod retry;
 mod route;
 mod rule;
 
+pub use access::{LONGEST_TOKEN, Scope, Scopes, Token, TokenHash, scopes_of};
 pub use delivery::{
     Attempt, AttemptSummary, Blame, Delivery, Exchange, FailReason, Outcome, SentRequest, State, Timing, TransportError,
 };

@@ -97,6 +97,12 @@ fn raw(value: &Value) -> Result<Box<RawValue>, BadInput> {
     serde_json::value::to_raw_value(value).map_err(|error| BadInput::invalid(error.to_string(), "send JSON data"))
 }
 
+/// Data that is no object, under a name. As text: a `Value` of it would refuse what is nested deeper than 128.
+fn wrapped(data: &RawValue) -> Result<Box<RawValue>, BadInput> {
+    RawValue::from_string(format!("{{\"data\":{}}}", data.get()))
+        .map_err(|error| BadInput::invalid(error.to_string(), "send JSON data"))
+}
+
 /// What the data may say where no attribute says it.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -141,7 +147,7 @@ impl Attributes<'_> {
             None => raw(&json!({}))?,
             Some(data) if data.get().starts_with('{') => data.clone().into_owned(),
             Some(data) if data.get() == "null" => raw(&json!({}))?,
-            Some(data) => raw(&json!({ "data": data }))?,
+            Some(data) => wrapped(data)?,
         };
         let said: Said = serde_json::from_str(data.get()).unwrap_or_default();
         Ok(Event {
