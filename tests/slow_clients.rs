@@ -158,6 +158,51 @@ async fn a_request_that_takes_its_time_to_be_answered_is_not_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_requests_than_the_host_takes_at_a_time_are_answered_503_and_health_is_told() {
+    let setup = setup("30s");
+    let config = std::fs::read_to_string(setup.config()).unwrap();
+    std::fs::write(setup.config(), config.replace("[server]", "[server]\nmax_requests = 2")).unwrap();
+    let host = setup.start().await;
+    let until = async |wanted: u16| {
+        let asking = async {
+            loop {
+                let answer = host.http.get(format!("{}/v1/jobs", host.base)).send().await.unwrap();
+                if answer.status() == wanted {
+                    return answer;
+                }
+            }
+        };
+        within(&format!("an answer of {wanted}"), asking).await
+    };
+    // Two whose bodies are not whole yet.
+    let mut held = [connect(host.app.address()).await, connect(host.app.address()).await];
+    for stream in &mut held {
+        say(stream, "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n{").await;
+    }
+    let refused = until(503).await;
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let body: Value = serde_json::from_slice(&refused.bytes().await.unwrap()).unwrap();
+    assert!(body["code"] == "busy" && body["hint"].as_str().unwrap().contains("server.max_requests"), "{body}");
+    let (status, answer) = host.post("{\"type\":\"a\"}").await;
+    assert_eq!((status.as_u16(), &answer["code"]), (503, &json!("busy")));
+    for health in ["/healthz", "/readyz"] {
+        assert_eq!(host.get(health).await.0, 200, "{health}");
+    }
+    // One ends as if nothing had been, and one goes away: both give back their room.
+    let [mut first, second] = held;
+    say(&mut first, "\"type\":\"a\"}").await;
+    assert!(self::answer(&mut first).await.starts_with("HTTP/1.1 202 "));
+    until(200).await;
+    let mut third = connect(host.app.address()).await;
+    say(&mut third, "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n{").await;
+    until(503).await;
+    drop(second);
+    until(200).await;
+    assert_eq!(host.deliveries().await.len(), 1);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_head_of_too_many_headers_is_answered_431() {
     let host = start().await;
     for (count, status) in [(99, "200"), (101, "431")] {

@@ -76,7 +76,7 @@ impl App {
         let face = Face::new(config.server.request_timeout, config.tokens.clone());
         let stop = Arc::new(Notify::new());
         let stopped = stop.clone();
-        let server = tokio::spawn(api::serve(listener, face.clone(), async move {
+        let server = tokio::spawn(api::serve(listener, face.clone(), config.server.max_requests, async move {
             stopped.notified().await;
         }));
         let built = config.clone();

@@ -7,7 +7,7 @@ use std::{convert::Infallible, future::Future, io::ErrorKind, pin::pin, sync::Ar
 use axum::{
     Router,
     body::Body,
-    http::{Method, Request, Response},
+    http::{HeaderValue, Method, Request, Response, StatusCode, header},
     response::IntoResponse,
 };
 use bytes::Bytes;
@@ -20,11 +20,13 @@ use hyper::{
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Semaphore, watch},
 };
 
 use super::{
-    Face, events, router,
+    Face,
+    error::ApiError,
+    events, router,
     slow::{Heard, Limits, Talk, too_slow},
 };
 use crate::clock;
@@ -41,13 +43,16 @@ struct Served {
     router: TowerToHyperService<Router>,
     http: Builder,
     limits: Limits,
+    /// A permit a request that is under way.
+    room: Semaphore,
 }
 
-/// Serves until `stop` is over, then finishes what is under way; idle connections are closed at once.
-pub async fn serve(listener: TcpListener, face: Face, stop: impl Future<Output = ()>) {
+/// Serves up to `max_requests` requests at a time until `stop` is over, then finishes what is under way; idle connections
+/// are closed at once.
+pub async fn serve(listener: TcpListener, face: Face, max_requests: usize, stop: impl Future<Output = ()>) {
     let limits = Limits { head: face.request_timeout(), idle: IDLE };
     let router = TowerToHyperService::new(router(face.clone()));
-    let served = Arc::new(Served { face, router, http: http(), limits });
+    let served = Arc::new(Served { face, router, http: http(), limits, room: Semaphore::new(max_requests) });
     // Its receivers are the connections: they hear of the stop, and are gone when they have ended.
     let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
@@ -131,7 +136,27 @@ async fn connection(socket: TcpStream, served: Arc<Served>, mut stop: watch::Rec
     }
 }
 
+/// What balancers and supervisors ask for.
+const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
+
+fn busy() -> Response<Body> {
+    let error = ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "as many requests are under way as this host takes at a time",
+        "nothing was done: send it again in a moment, or raise `server.max_requests`",
+    );
+    let mut answer = error.into_response();
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
 async fn answer(served: &Served, request: Request<Incoming>) -> Response<Either<Full<Bytes>, Body>> {
+    // Given back with the answer; where there is none any more, whoever looks after the host is answered all the same.
+    let room = served.room.try_acquire();
+    if room.is_err() && !HEALTH.contains(&request.uri().path()) {
+        return busy().map(Either::Right);
+    }
     if request.method() == Method::POST && request.uri().path() == events::PATH {
         return match events::accept(&served.face, request).await {
             Ok(answer) => answer.map(Either::Left),

@@ -219,6 +219,7 @@ impl Reloader {
         for (section, changed) in [
             ("server.listen", current.server.listen != next.server.listen),
             ("server.max_body", current.server.max_body != next.server.max_body),
+            ("server.max_requests", current.server.max_requests != next.server.max_requests),
             ("server.request_timeout", current.server.request_timeout != next.server.request_timeout),
             ("server.log", current.server.log != next.server.log),
             ("server.log_format", current.server.log_format != next.server.log_format),

@@ -80,6 +80,8 @@ sections! {
         app_url: Option<Url> = optional(web_url);
         /// The largest body of a request, in bytes.
         max_body: usize = size(KIB..=GIB);
+        /// How many requests may be under way at the same time.
+        max_requests: usize = count(1..=1_000_000);
         /// How long a client may take for the head of a request, and as long again for its body.
         request_timeout: Duration = duration(ms(100)..=s(3600));
         /// A filter as `tracing` has them; known to be one.
