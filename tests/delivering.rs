@@ -304,6 +304,34 @@ async fn a_request_to_where_this_host_does_not_send_is_blocked_with_the_line_tha
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_channel_sends_only_to_the_hosts_that_its_operator_lists() {
+    let receiver = Receiver::start().await;
+    let channel = |name: &str, hosts: &str| {
+        format!(
+            "[[channel]]\nname = \"{name}\"\nadapter = \"webhook\"\nhosts = {hosts}\n[channel.settings]\nurl = \"{}\"\n\
+             headers = {{ authorization = \"Bearer hunter2hunter2\" }}\n[[route]]\nevents = \"test\"\nchannel = \"{name}\"\n",
+            receiver.url(&format!("/{name}"))
+        )
+    };
+    let closed = channel("closed", "[\"*.example.com\"]");
+    let setup = Setup::new(&(closed + &channel("open", "[\"*.example.com\", \"127.0.0.1\"]")));
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"test"}"#).await;
+    let all = host.drain().await;
+    let of = |name: &str| all.iter().find(|listed| listed.delivery.channel == name).unwrap();
+    assert_eq!(of("closed").delivery.reason, Some(FailReason::Blocked));
+    let reason = of("closed").last_attempt.as_ref().unwrap().reason.clone().unwrap();
+    assert!(reason.contains(r#"[[channel]]: hosts = ["*.example.com", "127.0.0.1"]"#), "{reason}");
+    assert!(!host.show(of("closed")).await.to_string().contains("hunter2"));
+    // The line does what it says.
+    assert_eq!(of("open").delivery.state, State::Delivered);
+    let received = receiver.received();
+    assert_eq!(received.len(), 1);
+    assert_eq!((received[0].path.as_str(), received[0].header("authorization")), ("/open", "Bearer hunter2hunter2"));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_adapter_that_misbehaves_fails_its_own_delivery_and_is_blamed() {
     let receiver = Receiver::start().await;
     for (act, expected) in [(Act::Trap, "`render` trapped"), (Act::Grow, "it ran into its limit of memory")] {

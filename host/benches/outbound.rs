@@ -247,6 +247,7 @@ impl Case {
         let destination = Destination {
             options: &self.options,
             hosts: &[],
+            listed: None,
             delivery_id: ID,
             payload: &self.payload,
             now: 1_700_000_000_000,

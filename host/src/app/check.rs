@@ -57,20 +57,20 @@ fn rehearse(config: &Config, registry: &Registry) -> Vec<Problem> {
         let adapter = registry.get(&channel.adapter)?;
         let pointers = secret_pointers(&plan::one(config, channel), &adapter);
         let secrets = Secrets::new(&channel.settings.value, &pointers).ok()?;
-        let fault = rehearse_one(&channel.name, &adapter, &secrets, &options).err()?;
+        let fault = rehearse_one(channel, &adapter, &secrets, &options).err()?;
         let problem = Problem::new(format!("channel.{}.settings", channel.name), secrets.redact(&fault));
         Some(problem.at_some(channel.place_of("")).hint("so a test event on this channel would fail"))
     });
     faults.collect()
 }
 
-fn rehearse_one(channel: &str, adapter: &Adapter, secrets: &Secrets, options: &Options) -> Result<(), String> {
+fn rehearse_one(channel: &Channel, adapter: &Adapter, secrets: &Secrets, options: &Options) -> Result<(), String> {
     // Any time will do: nothing is sent.
-    let event = test_event(channel, 0);
+    let event = test_event(&channel.name, 0);
     let mut sealed = secrets.seal(rand::random);
     let context = Context {
         delivery_id: event.id.clone(),
-        channel: channel.to_owned(),
+        channel: channel.name.clone(),
         settings: std::mem::take(&mut sealed.settings_json),
         attempt: 1,
         now: 0,
@@ -83,6 +83,7 @@ fn rehearse_one(channel: &str, adapter: &Adapter, secrets: &Secrets, options: &O
     let destination = Destination {
         options,
         hosts: &adapter.description.hosts,
+        listed: channel.hosts.as_deref(),
         delivery_id: &context.delivery_id,
         payload: &event.payload,
         now: 0,

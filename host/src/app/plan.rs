@@ -27,6 +27,7 @@ pub(super) fn one(config: &Config, channel: &config::Channel) -> Channel {
         adapter: channel.adapter.clone(),
         settings: Arc::new(channel.settings.value.clone()),
         references: channel.settings.references.keys().cloned().collect(),
+        hosts: channel.hosts.clone(),
         concurrency: channel.concurrency.unwrap_or(config.delivery.concurrency),
         timeout: channel.timeout.unwrap_or(config.delivery.timeout),
         policy: channel.policy(&config.delivery),

@@ -11,7 +11,9 @@ use std::{
 use super::{
     Variable,
     entry::Entry,
-    fallback, pacing,
+    fallback,
+    net::hosts,
+    pacing,
     problems::Problem,
     raw::{Node, Table, check_keys, join},
     schema::{AGE, CONCURRENCY, Delivery, TIMEOUT},
@@ -32,6 +34,7 @@ pub(super) const CHANNEL_KEYS: &[&str] = &[
     "exponential",
     "max_age",
     "fallback",
+    "hosts",
     "settings",
 ];
 pub(super) const ROUTE_KEYS: &[&str] = &["events", "project", "channel"];
@@ -59,6 +62,8 @@ pub struct Channel {
     pub max_age: Option<Option<Duration>>,
     /// The channel that gets what is exhausted here; it exists, and following fallbacks comes to an end.
     pub fallback: Option<String>,
+    /// The only hosts that its requests may go to, `*.` perhaps in front; none: wherever its adapter may send.
+    pub hosts: Option<Vec<String>>,
     /// Where each setting stands, by its JSON pointer; `""` is the settings as a whole.
     pub places: BTreeMap<String, String>,
 }
@@ -144,6 +149,7 @@ impl Found<'_> {
         let schedule = pacing::schedule(entry, problems);
         let max_age = entry.read("max_age", optional(duration(AGE.0..=AGE.1)), problems);
         let fallback = entry.read("fallback", text, problems);
+        let hosts = entry.read("hosts", hosts, problems);
         let path = entry.path_of("settings");
         let empty = Table::new();
         let (node, table) = match entry.table.get("settings") {
@@ -172,6 +178,7 @@ impl Found<'_> {
             schedule,
             max_age,
             fallback,
+            hosts,
             places,
         })
     }

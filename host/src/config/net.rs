@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::{
-    raw::Node,
-    value::{Checked, text, wrong},
+    raw::{Node, Value},
+    value::{Checked, list, text, wrong},
 };
 
 /// An address to listen on.
@@ -44,6 +44,31 @@ pub(super) fn host(node: &Node) -> Checked<String> {
     }
 }
 
+/// Where requests may go: names of hosts or addresses, `*.` perhaps in front. A list of none would let nothing out.
+pub(super) fn hosts(node: &Node) -> Checked<Vec<String>> {
+    match &node.value {
+        Value::Array(items) if items.is_empty() => {
+            wrong(node, "is empty", "leave it out for every host of the adapter")
+        }
+        _ => list(host_pattern)(node),
+    }
+}
+
+fn host_pattern(node: &Node) -> Checked<String> {
+    const HINT: &str = "write a name or an address alone, or `*.` and a name: \"hooks.slack.com\", \"*.example.com\"";
+    let text = text(node)?;
+    let (star, rest) = text.strip_prefix("*.").map_or(("", text.as_str()), |rest| ("*.", rest));
+    let name = match rest.parse() {
+        Ok(IpAddr::V6(address)) => Ok(Host::Ipv6(address)),
+        _ => Host::parse(rest),
+    };
+    match name {
+        Ok(Host::Domain(name)) if !name.contains('*') => Ok(format!("{star}{name}")),
+        Ok(address @ (Host::Ipv4(_) | Host::Ipv6(_))) if star.is_empty() => Ok(address.to_string()),
+        _ => wrong(node, "is not the name of a host", HINT),
+    }
+}
+
 /// A range of addresses; a bare address is a range of one.
 pub(super) fn network(node: &Node) -> Checked<IpNet> {
     const HINT: &str = "write an address or a range of them: \"10.0.0.7\", \"127.0.0.0/8\", \"fd00::/8\"";
@@ -57,7 +82,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
     use super::*;
-    use crate::config::value::{list, optional, tests::read};
+    use crate::config::value::{optional, tests::read};
 
     #[test]
     fn addresses_and_hosts() {
@@ -74,6 +99,18 @@ mod tests {
         let faults = read("[\"10.0.0.7\", \"s3cret\", 3]", list(network)).unwrap_err();
         assert!(faults.starts_with("here: [1]: is not a range of addresses"), "{faults}");
         assert!(faults.ends_with("here: [2]: must be text, not a whole number"), "{faults}");
+    }
+
+    #[test]
+    fn hosts_of_a_channel() {
+        let all = read("[\"Hooks.slack.com\", \"*.Example.com\", \"::1\", \"[::1]\", \"127.1\"]", hosts).unwrap();
+        assert_eq!(all, ["hooks.slack.com", "*.example.com", "[::1]", "[::1]", "127.0.0.1"]);
+        for none in ["*", "*.", "*.*.s3cret", "a.*.s3cret", "https://s3cret", "s3cret:443", "*.127.0.0.1", " "] {
+            assert!(read(&format!("[{none:?}]"), hosts).unwrap_err().starts_with("here: [0]: is "), "{none}");
+        }
+        let empty = "here: is empty (leave it out for every host of the adapter)";
+        assert_eq!(read("[]", hosts).unwrap_err(), empty);
+        assert_eq!(read("\"a.com\"", hosts).unwrap_err(), "here: must be a list, not text");
     }
 
     #[test]

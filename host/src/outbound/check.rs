@@ -56,8 +56,14 @@ impl Options {
     /// [`Self::check_address`], for each address that they resolve to.
     ///
     /// `declared` is what the adapter says that it sends to; when it says nothing, `pointed` counts: where the settings
-    /// point.
-    pub(super) fn check(&self, url: &Url, declared: &[String], pointed: &BTreeSet<String>) -> Result<(), Refused> {
+    /// point. `listed` is what the operator lets the channel send to, where that is given: a host has to pass both.
+    pub(super) fn check(
+        &self,
+        url: &Url,
+        declared: &[String],
+        pointed: &BTreeSet<String>,
+        listed: Option<&[String]>,
+    ) -> Result<(), Refused> {
         let Some(host) = url.host() else {
             return Err(Refused::adapter("the URL names no host"));
         };
@@ -70,13 +76,14 @@ impl Options {
         }
         let name = name_of(url, &host);
         check_host(&name, declared, pointed)?;
+        check_listed(&name, listed, pointed)?;
         if url.scheme() == "http" && !self.allow_http.iter().any(|allowed| matches(allowed, &name)) {
             return Err(Refused::blocked(
                 Blame::Settings,
                 format!("plain http to {name} is not allowed; everything goes by https"),
                 format!(
                     "use an https URL, or allow it in the config: {}",
-                    line("allow_http", self.allow_http.iter().cloned(), name.into_owned())
+                    line("outbound.allow_http", self.allow_http.iter().cloned(), name.into_owned())
                 ),
             ));
         }
@@ -103,7 +110,7 @@ impl Options {
             format!("{what}; only public addresses are sent to"),
             format!(
                 "to allow it, set in the config: {}",
-                line("allow_addresses", present, guard::range_for(ip).to_string())
+                line("outbound.allow_addresses", present, guard::range_for(ip).to_string())
             ),
         ))
     }
@@ -149,11 +156,27 @@ fn check_host(name: &str, declared: &[String], pointed: &BTreeSet<String>) -> Re
     Err(Refused::blocked(blame, message, hint))
 }
 
+/// What the operator says comes last: where it is the only obstacle, its line is all that has to change.
+fn check_listed(name: &str, listed: Option<&[String]>, pointed: &BTreeSet<String>) -> Result<(), Refused> {
+    let Some(listed) = listed.filter(|listed| !listed.iter().any(|pattern| matches(pattern, name))) else {
+        return Ok(());
+    };
+    let blame = if pointed.contains(name) { Blame::Settings } else { Blame::Adapter };
+    Err(Refused::blocked(
+        blame,
+        format!("{name} is not among the `hosts` of this channel, which are {}", listed.join(", ")),
+        format!(
+            "to allow it, set in the config at this [[channel]]: {}",
+            line("hosts", listed.iter().cloned(), name.to_owned())
+        ),
+    ))
+}
+
 /// The line of the config with what it holds already and one entry more.
 fn line(key: &str, present: impl Iterator<Item = String>, more: String) -> String {
     let entries: Vec<String> =
         present.chain([more]).map(|entry| serde_json::Value::String(entry).to_string()).collect();
-    format!("outbound.{key} = [{}]", entries.join(", "))
+    format!("{key} = [{}]", entries.join(", "))
 }
 
 /// A host in the one spelling that is compared: lower case, no brackets, no final dot, addresses as `std` writes them.
@@ -191,7 +214,7 @@ mod tests {
     fn check(options: &Options, url: &str, declared: &[&str], pointed: &[&str]) -> Result<(), Refused> {
         let declared: Vec<String> = declared.iter().map(ToString::to_string).collect();
         let pointed = pointed.iter().map(ToString::to_string).collect();
-        options.check(&Url::parse(url).unwrap(), &declared, &pointed)
+        options.check(&Url::parse(url).unwrap(), &declared, &pointed, None)
     }
 
     fn local() -> Options {
@@ -222,6 +245,32 @@ mod tests {
     }
 
     #[test]
+    fn what_the_operator_lists_for_a_channel_narrows_what_its_adapter_may_use() {
+        let check = |url: &str, declared: &[&str], pointed: &[&str], listed: &[&str]| {
+            let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let pointed = texts(pointed).into_iter().collect();
+            Options::default().check(&Url::parse(url).unwrap(), &texts(declared), &pointed, Some(&texts(listed)))
+        };
+        assert!(check("https://a.example.com/", &["*.example.com"], &[], &["*.Example.com."]).is_ok());
+        assert!(check("https://A.example.com./", &[], &["a.example.com"], &["b.com", "a.example.com"]).is_ok());
+        let refused = check("https://b.example.com/", &["*.example.com"], &[], &["a.example.com"]).unwrap_err();
+        assert_eq!((refused.blame, refused.reason), (Blame::Adapter, FailReason::Blocked));
+        assert_eq!(refused.message, "b.example.com is not among the `hosts` of this channel, which are a.example.com");
+        let hint = refused.hint.unwrap();
+        assert!(hint.ends_with(r#"[[channel]]: hosts = ["a.example.com", "b.example.com"]"#), "{hint}");
+        let settings = check("https://example.com/", &[], &["example.com"], &["*.example.com"]).unwrap_err();
+        assert_eq!(settings.blame, Blame::Settings, "the settings point where the operator does not let them");
+        // Neither list lets through what the other does not.
+        for (declared, pointed) in [(&["a.com"][..], &[][..]), (&[], &["a.com"]), (&[], &[])] {
+            let refused = check("https://b.com/", declared, pointed, &["b.com"]).unwrap_err();
+            assert!(refused.message.starts_with("b.com is not a host of this channel"), "{refused}");
+        }
+        // An address is listed as it is written, and the guard stands behind the list all the same.
+        let loopback = check("https://[::ffff:127.0.0.1]/", &["::ffff:7f00:1"], &[], &["[::ffff:7f00:1]"]);
+        assert!(loopback.unwrap_err().message.contains("a loopback address"));
+    }
+
+    #[test]
     fn plain_http_is_refused_with_the_line_that_would_allow_it() {
         let refused = check(&Options::default(), "http://127.0.0.1:9/", &[], &["127.0.0.1"]).unwrap_err();
         assert_eq!(refused.blame, Blame::Settings);
@@ -242,6 +291,17 @@ mod tests {
             "https://0177.0.0.1/",
             "https://0x7f.1/",
             "https://127.0.0.1./",
+            "https://017700000001/",
+            "https://0x7f000001/",
+            "https://0x7F.0.0.0x1/",
+            "https://127.0.1/",
+            // Full-width digits, and a full stop that is none.
+            "https://１２７.0.0.1/",
+            "https://127。0。0。1/",
+            "https://[0:0:0:0:0:ffff:127.0.0.1]/",
+            "https://[0000:0000:0000:0000:0000:0000:0000:0001]/",
+            "https://[::127.0.0.1]/",
+            "https://[2002:7f00:1::]/",
             "https://%31%32%37.0.0.1/",
             "https://[::ffff:127.0.0.1]/",
             "https://[::ffff:7f00:1]/",
@@ -254,7 +314,14 @@ mod tests {
             let hint = refused.hint.unwrap();
             assert!(hint.contains("outbound.allow_addresses = [\""), "{hint}");
         }
-        assert!(Url::parse("https://[fe80::1%25eth0]/").is_err());
+        for zoned in ["https://[fe80::1%25eth0]/", "https://[fe80::1%eth0]/", "https://[::1%25lo]/", "https://[::1%1]/"]
+        {
+            assert!(Url::parse(zoned).is_err(), "{zoned}");
+        }
+        // What begins like an address and is none is no name either, so that no resolver gets to read it its own way.
+        for neither in ["https://256.0.0.1/", "https://0x7f.1.1.1.1/", "https://4294967296/"] {
+            assert!(Url::parse(neither).is_err_and(|error| error == url::ParseError::InvalidIpv4Address), "{neither}");
+        }
         assert!(check(&local(), "https://2130706433/", &[], &["127.0.0.1"]).is_ok());
     }
 

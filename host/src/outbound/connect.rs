@@ -126,3 +126,48 @@ pub(super) fn tls() -> Result<ClientConfig, rustls::Error> {
         }
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{
+        net::SocketAddr,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use futures_util::FutureExt;
+    use tokio::net::TcpListener;
+
+    use super::{super::check::Refused, *};
+
+    /// How often the name server that changes its mind was asked.
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+    #[tokio::test]
+    async fn the_address_that_was_checked_is_the_one_that_is_connected_to() {
+        // The first of them may be sent to, the second must not; the name leads to either in turn.
+        let allowed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = allowed.local_addr().unwrap().port();
+        let forbidden = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+        let options =
+            Arc::new(Options { allow_addresses: vec!["127.0.0.1/32".parse().unwrap()], ..Options::default() });
+        let mut connector = Connector::new(Arc::clone(&options), tls().unwrap());
+        connector.resolver = Guarded::by(options, |_| {
+            let last = if ASKED.fetch_add(1, Ordering::SeqCst) % 2 == 0 { 1 } else { 2 };
+            Box::pin(async move { Ok(vec![SocketAddr::from(([127, 0, 0, last], 0))]) })
+        });
+        let url = Url::parse(&format!("http://rebinds.example:{port}/")).unwrap();
+        for round in 1..=4 {
+            connector.connect(&url, &mut Progress::new()).await.map(drop).unwrap_or_else(|_| panic!("round {round}"));
+            assert_eq!(ASKED.load(Ordering::SeqCst), 2 * round - 1, "a name is looked up once for a connection");
+            let (stream, _) = allowed.accept().await.unwrap();
+            assert_eq!(stream.local_addr().unwrap().ip().to_string(), "127.0.0.1");
+            let Err(Broken::Connect(error)) = connector.connect(&url, &mut Progress::new()).await else {
+                panic!("round {round}: what the name leads to now was connected to");
+            };
+            let refused = error.downcast::<Refused>().unwrap();
+            assert!(refused.message.contains("resolves to 127.0.0.2, a loopback address"), "{refused}");
+        }
+        assert!(forbidden.accept().now_or_never().is_none(), "nobody came here");
+    }
+}

@@ -44,6 +44,8 @@ pub struct Destination<'a> {
     pub options: &'a Options,
     /// What the adapter declares in `describe`; when that is nothing, the hosts that the settings point at count.
     pub hosts: &'a [String],
+    /// What the operator lets this channel send to, `*.` perhaps in front; none: all that `hosts` or the settings allow.
+    pub listed: Option<&'a [String]>,
     /// `dlv_…`
     pub delivery_id: &'a str,
     /// What [`Body::Payload`] stands for.
@@ -108,7 +110,7 @@ pub fn prepare(request: &Request, sealed: &Sealed, to: &Destination<'_>) -> Resu
 fn unredacted(request: &Request, sealed: &Sealed, to: &Destination<'_>) -> Result<Prepared, Refused> {
     let method = method(&request.method)?;
     let mut url = destination(&request.url, sealed)?;
-    to.options.check(&url, to.hosts, sealed.secrets().hosts())?;
+    to.options.check(&url, to.hosts, sealed.secrets().hosts(), to.listed)?;
 
     // From here on the request goes to a host that may know the secrets.
     fill_url(&mut url, sealed);

@@ -16,8 +16,8 @@ use url::Host;
 use super::check::{Options, Refused};
 
 pub(super) type Failed = Box<dyn std::error::Error + Send + Sync>;
-type Found = Result<Vec<SocketAddr>, Unresolved>;
-type Lookup = Pin<Box<dyn Future<Output = Found> + Send>>;
+pub(super) type Found = Result<Vec<SocketAddr>, Unresolved>;
+pub(super) type Lookup = Pin<Box<dyn Future<Output = Found> + Send>>;
 
 /// The name has no address.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,7 +39,12 @@ pub(super) struct Guarded {
 
 impl Guarded {
     pub(super) fn new(options: Arc<Options>) -> Self {
-        Self { options, lookups: Lookups::new(system) }
+        Self::by(options, system)
+    }
+
+    /// With names looked up in this way.
+    pub(super) fn by(options: Arc<Options>, lookup: fn(String) -> Lookup) -> Self {
+        Self { options, lookups: Lookups::new(lookup) }
     }
 
     /// Where the host may be connected to. A literal address was checked before any secret was put in; here none gets past.

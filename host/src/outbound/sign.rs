@@ -153,6 +153,7 @@ mod tests {
         let to = Destination {
             options: &Options::default(),
             hosts: &[],
+            listed: None,
             delivery_id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
             payload: &Bytes::new(),
             now: 1_614_265_330_999,

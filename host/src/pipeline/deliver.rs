@@ -247,6 +247,7 @@ impl<'a> Work<'a> {
         let destination = Destination {
             options: client.options(),
             hosts: &self.served.adapter.description.hosts,
+            listed: self.served.channel.hosts.as_deref(),
             delivery_id: &self.delivery_id,
             payload: &self.due.event.payload,
             now: self.inner.clock.now(),

@@ -74,6 +74,8 @@ pub struct Channel {
     pub settings: Arc<Value>,
     /// JSON pointers of the settings that were given by reference: secrets, whatever the schema says of them.
     pub references: Vec<String>,
+    /// The only hosts that its requests may go to, `*.` perhaps in front; none: wherever its adapter may send.
+    pub hosts: Option<Vec<String>>,
     /// Deliveries under way at once.
     pub concurrency: usize,
     /// One deadline over each exchange.

@@ -149,7 +149,7 @@ fn prepare(sealed: &Sealed, options: &Options, payload: &Bytes, signed: bool) ->
         body: Body::Payload,
         auth: signed.then(|| Auth::StandardWebhooks(vec![handle])),
     };
-    let to = Destination { options, hosts: &[], delivery_id: DELIVERY, payload, now: NOW };
+    let to = Destination { options, hosts: &[], listed: None, delivery_id: DELIVERY, payload, now: NOW };
     Ok(outbound::prepare(&request, sealed, &to)?)
 }
 

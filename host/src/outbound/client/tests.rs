@@ -84,8 +84,8 @@ fn to(client: &Client, url: &str) -> Result<Prepared, Refused> {
     let request =
         Request { method: "POST".to_owned(), url: url.to_owned(), headers: vec![], body: Body::Payload, auth: None };
     let payload = Bytes::from_static(b"{}");
-    let destination =
-        Destination { options: client.options(), hosts: &[], delivery_id: "dlv_1", payload: &payload, now: 0 };
+    let (options, delivery_id) = (client.options(), "dlv_1");
+    let destination = Destination { options, hosts: &[], listed: None, delivery_id, payload: &payload, now: 0 };
     prepare(&request, &secrets(url).seal(|| 7), &destination)
 }
 

@@ -14,6 +14,7 @@ const SLACK: &str = "https://hooks.slack.com/services/T000/B000/aBcDeFgHiJkLmNoP
 struct Case {
     settings: Value,
     hosts: Vec<String>,
+    listed: Option<Vec<String>>,
     options: Options,
     payload: Bytes,
 }
@@ -23,6 +24,7 @@ impl Case {
         Self {
             settings,
             hosts: vec![],
+            listed: None,
             options: Options::default(),
             payload: Bytes::from_static(b"{\"as\": \"it came\"}"),
         }
@@ -44,6 +46,7 @@ impl Case {
         let to = Destination {
             options: &self.options,
             hosts: &self.hosts,
+            listed: self.listed.as_deref(),
             delivery_id: "dlv_1",
             payload: &self.payload,
             now: 0,
@@ -167,6 +170,30 @@ fn no_secret_is_put_into_a_request_to_another_host() {
     let refused = case.prepare(tries[0]).unwrap_err();
     assert_eq!((refused.blame, refused.reason), (Blame::Adapter, FailReason::Blocked));
     assert_eq!(refused.message, "evil.com is not a host of this channel: its settings point at a.com");
+}
+
+#[test]
+fn no_secret_is_put_into_a_request_to_a_host_that_the_operator_does_not_list() {
+    let mut case = Case::new(json!({"url": "https://a.com", "token": "hunter2hunter2", "hook": SLACK}));
+    let tries: [Make; 6] = [
+        |secret| post(format!("https://a.com/?{}", secret("token"))),
+        |secret| Request { auth: Some(Auth::Bearer(secret("token"))), ..post("https://a.com/") },
+        |secret| Request { body: Body::Text(secret("token")), ..post("https://a.com/") },
+        |secret| Request { headers: vec![("x-token".to_owned(), secret("token"))], ..post("https://a.com/") },
+        // The host itself stands in a secret.
+        |secret| post(secret("hook")),
+        |secret| post(format!("{}/{}", secret("hook"), secret("token"))),
+    ];
+    for (index, make) in tries.iter().enumerate() {
+        case.listed = None;
+        assert!(case.prepare(make).is_ok(), "{index}");
+        case.listed = Some(vec!["*.a.com".to_owned(), "slack.com".to_owned()]);
+        let refused = case.prepare(make).unwrap_err();
+        assert_eq!(refused.reason, FailReason::Blocked, "{index}");
+        assert!(refused.hint.as_ref().unwrap().contains(r#"hosts = ["*.a.com", "slack.com", "#), "{refused:?}");
+        let shown = format!("{refused:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("services"), "{index}: {shown}");
+    }
 }
 
 #[test]
