@@ -4,11 +4,18 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use rusqlite::Connection;
 
 use super::StoreError;
+
+/// How long a file that is held is waited for: by a host that is just ending, or by a program that it has begun and that
+/// has not let go of its files yet.
+const PATIENCE: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Makes the file where there is none, private, as events are nobody else's business; and holds it against other hosts.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
@@ -30,10 +37,17 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
         name.push(".lock");
         private(OpenOptions::new().create(true).append(true)).open(PathBuf::from(name)).map_err(open)?
     };
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
-        Err(TryLockError::Error(cause)) => Err(open(cause)),
+    let mut left = PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if left.is_zero() => return Err(StoreError::InUse(path.to_owned())),
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(LOOK);
+                left = left.saturating_sub(LOOK);
+            }
+            Err(TryLockError::Error(cause)) => return Err(open(cause)),
+        }
     }
 }
 
