@@ -106,3 +106,42 @@ fn below(key: &str, faults: Vec<Fault>) -> impl Iterator<Item = Fault> {
         fault
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::tests::Case;
+
+    #[test]
+    fn single_adapters_have_limits_and_required_digests() {
+        let digest = "sha256:".to_owned() + &"0F".repeat(32);
+        let config = Case::new(format!(
+            "[adapters]\nmemory = \"32 MiB\"\nrequire = {{ slack = \"{digest}\" }}\n\
+             [adapters.limits.reports]\ncall_timeout = \"5s\"\nlog_line = 100\n"
+        ))
+        .config();
+        assert_eq!(config.adapters.require["slack"], digest.to_ascii_lowercase());
+        let own =
+            AdapterLimits { call_timeout: Some(Duration::from_secs(5)), log_line: Some(100), ..Default::default() };
+        assert_eq!((config.adapters.limits["reports"].clone(), config.adapters.memory), (own, 32 << 20));
+        let case = Case::new("").env(&[("HERALD_ADAPTERS__REQUIRE", &format!("{{ slack = \"{digest}\" }}"))]);
+        assert_eq!(case.config().adapters.require["slack"], digest.to_ascii_lowercase());
+
+        let wrong =
+            "[adapters]\nrequire = { slack = \"s3cret-T0ken\" }\nlimits = { a = { memry = 1, memory = 1 }, b = 3 }\n";
+        let problems = Case::new(wrong).problems();
+        let starts = [
+            "herald.toml:2: adapters.require.slack: is not a digest: `sha256:` and 64 hexadecimal digits (`herald adapters ",
+            "herald.toml:3: adapters.limits.a.memory: must lie between 1 MiB and 1 GiB",
+            "herald.toml:3: adapters.limits.a.memry: there is no such limit (did you mean `memory`?)",
+            "herald.toml:3: adapters.limits.b: must be a table by the adapters' names, not a whole number",
+        ];
+        assert_eq!(problems.len(), starts.len(), "{problems:?}");
+        for start in starts {
+            assert!(problems.iter().any(|problem| problem.starts_with(start)), "{start}: {problems:?}");
+        }
+    }
+}
