@@ -80,6 +80,17 @@ fn open() -> (tempfile::TempDir, Store) {
 }
 
 #[tokio::test]
+async fn a_store_that_is_closed_leaves_no_log_beside_it() {
+    for round in 0..100 {
+        let (folder, store) = open();
+        store.accept(vec![new("e", 10, &["a"])]).await.unwrap();
+        drop(store);
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["herald.db"], "round {round}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_due_comes_in_order_within_its_window_and_without_what_is_in_hand() {
     let (_folder, store) = open();
     for at in [30_u64, 10, 20, 40] {

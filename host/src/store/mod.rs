@@ -43,10 +43,12 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     /// Dropped first: it has nothing to finish.
     _audit: Option<Audit>,
-    writer: Writer,
     on_accepted: OnAccepted,
     due: Readers,
     questions: Readers,
+    /// Dropped after the readers: of two connections that are closed at the same time neither may find itself the last one,
+    /// which brings the log into the file.
+    writer: Writer,
     trouble: Arc<Trouble>,
     /// Held so that no second host delivers the same deliveries.
     _lock: File,
