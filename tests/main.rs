@@ -19,6 +19,7 @@ mod deep;
 mod delivering;
 #[cfg(target_os = "linux")]
 mod faulty_disk;
+mod fuzz_seeds;
 mod golden;
 mod handing_over;
 mod harness;

@@ -7,12 +7,14 @@
 //! - [`tools`]: what is installed, and how.
 //! - [`instructions`]: `cargo xtask instructions`.
 //! - [`isolation`]: `cargo xtask isolation`.
+//! - [`fuzz`]: `cargo xtask fuzz`.
 //! - [`load`]: `cargo xtask load`.
 //! - [`measure`]: what the measurements share.
 //! - [`process`]: running commands.
 
 pub mod adapters;
 pub mod compiler;
+pub mod fuzz;
 pub mod instructions;
 pub mod isolation;
 pub mod load;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use xtask::{adapters, instructions, isolation, load, suite, tools};
+use xtask::{adapters, fuzz, instructions, isolation, load, suite, tools};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of Herald")]
@@ -37,6 +37,8 @@ enum Command {
     Load(load::Options),
     /// Count the instructions of the pure stages, beside the committed figures
     Instructions(instructions::Options),
+    /// Give what reads the bytes of strangers bytes of all kinds
+    Fuzz(fuzz::Options),
     /// Install what the other commands need
     Setup,
 }
@@ -60,6 +62,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Isolation(options) => isolation::run(&root, options),
         Command::Instructions(options) => instructions::run(&root, *options),
         Command::Load(options) => load::run(&root, options),
+        Command::Fuzz(options) => fuzz::run(&root, options, &mut tools::Tools::default()),
         Command::Test { online } => suite::run(&root, *online),
         Command::Setup => tools::setup(&root),
     }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::adapters;
 use crate::compiler::target_dir;
+use crate::fuzz;
 use crate::instructions;
 use crate::isolation;
 use crate::process::{cargo, run as run_command, run_seeing};
@@ -15,7 +16,7 @@ use crate::tools::Tools;
 
 type Step = fn(&mut Suite) -> Result<()>;
 
-const STEPS: [(&str, Step); 9] = [
+const STEPS: [(&str, Step); 10] = [
     ("formatting", formatting),
     ("lints", lints),
     ("dependencies", dependencies),
@@ -25,6 +26,7 @@ const STEPS: [(&str, Step); 9] = [
     ("the demo", demo),
     ("instructions", instructions),
     ("isolation", isolated),
+    ("fuzzing", fuzzed),
 ];
 
 struct Suite<'a> {
@@ -67,6 +69,13 @@ impl Suite<'_> {
         command
     }
 
+    /// Cargo in the fuzz targets' workspace.
+    fn fuzz_cargo(&self) -> Command {
+        let mut command = self.cargo();
+        command.current_dir(self.root.join("fuzz"));
+        command
+    }
+
     fn test(&mut self, command: &mut Command) -> Result<()> {
         let (mut passed, mut failed) = (0, 0);
         let result = run_seeing(command.args(["test", "--locked", "--workspace", "--no-fail-fast"]), |line| {
@@ -83,7 +92,7 @@ impl Suite<'_> {
 
 fn formatting(suite: &mut Suite) -> Result<()> {
     suite.tools.rust_components(suite.root)?;
-    for mut cargo in [suite.cargo(), suite.guest_cargo()] {
+    for mut cargo in [suite.cargo(), suite.guest_cargo(), suite.fuzz_cargo()] {
         run_command(cargo.args(["fmt", "--all", "--check"])).context("run `cargo fmt --all` in that folder")?;
     }
     Ok(())
@@ -104,7 +113,7 @@ fn dependencies(suite: &mut Suite) -> Result<()> {
     } else {
         println!("known vulnerabilities are looked for with --online only: their database is fetched");
     }
-    for manifest in ["Cargo.toml", "adapters/Cargo.toml"] {
+    for manifest in ["Cargo.toml", "adapters/Cargo.toml", "fuzz/Cargo.toml"] {
         let mut command = Command::new(&deny);
         command.current_dir(suite.root).args(["--locked", "--manifest-path", manifest, "--config", "deny.toml"]);
         run_command(command.args(["check", "--hide-inclusion-graph"]).args(&checks))?;
@@ -137,6 +146,11 @@ fn instructions(suite: &mut Suite) -> Result<()> {
 /// Measured, so after everything else, with the build that the demo has made.
 fn isolated(suite: &mut Suite) -> Result<()> {
     isolation::run(suite.root, &isolation::USUAL)
+}
+
+/// Last, as it compiles everything in a way of its own.
+fn fuzzed(suite: &mut Suite) -> Result<()> {
+    fuzz::run(suite.root, &fuzz::usual(), &mut suite.tools)
 }
 
 /// Passed and failed, of a line like `test result: ok. 12 passed; 0 failed; …`.

