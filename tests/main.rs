@@ -29,6 +29,7 @@ mod hot_reload;
 mod injection;
 mod operating;
 mod pacing;
+mod pages;
 mod prebuilt;
 mod readme;
 mod replaying;

@@ -15,7 +15,7 @@ use crate::harness::{Setup, TestHost, process::Program, within};
 /// What a client is given in these tests.
 const GIVEN: Duration = Duration::from_millis(300);
 /// A head that is whole.
-const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
+const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// With one channel that delivers nothing for now, and `request_timeout` as it is said here.
 fn setup(request_timeout: &str) -> Setup {
@@ -97,8 +97,8 @@ async fn a_head_that_dribbles_and_a_client_that_says_nothing_are_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_dribbles_is_answered_408_and_nothing_comes_of_it() {
     let host = start().await;
-    let sized = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n{{");
-    let chunked = "POST /v1/events?a=b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    let sized = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n{{");
+    let chunked = "POST /v1/events?a=b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
     for (begin, drop) in [
         (sized("/v1/events"), " "),
         (sized("/v1/events"), ""),
@@ -177,7 +177,7 @@ async fn more_requests_than_the_host_takes_at_a_time_are_answered_503_and_health
     // Two whose bodies are not whole yet.
     let mut held = [connect(host.app.address()).await, connect(host.app.address()).await];
     for stream in &mut held {
-        say(stream, "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n{").await;
+        say(stream, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{").await;
     }
     let refused = until(503).await;
     assert_eq!(refused.headers()["retry-after"], "1");
@@ -194,7 +194,7 @@ async fn more_requests_than_the_host_takes_at_a_time_are_answered_503_and_health
     assert!(self::answer(&mut first).await.starts_with("HTTP/1.1 202 "));
     until(200).await;
     let mut third = connect(host.app.address()).await;
-    say(&mut third, "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n{").await;
+    say(&mut third, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{").await;
     until(503).await;
     drop(second);
     until(200).await;
@@ -218,7 +218,8 @@ async fn several_requests_at_once_are_answered_in_their_order() {
     let host = start().await;
     let mut stream = connect(host.app.address()).await;
     let event = |id: u8| format!("{{\"type\":\"a\",\"id\":\"{id}\"}}");
-    let post = |id: u8| format!("POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 21\r\n\r\n{}", event(id));
+    let post =
+        |id: u8| format!("POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 21\r\n\r\n{}", event(id));
     say(&mut stream, &[post(1), post(2), ASK.to_owned(), post(3)].concat()).await;
     let mut answers = Vec::new();
     for _ in 0..2 {
@@ -244,7 +245,7 @@ async fn connections_without_a_request_do_not_hold_up_a_stop_and_a_request_is_fi
     let id = host.deliveries().await[0].delivery.id;
     let mut asking = connect(address).await;
     // What comes with a request is under way when that is answered.
-    say(&mut asking, &format!("{ASK}GET /v1/deliveries/{id}?wait=1 HTTP/1.1\r\nHost: h\r\n\r\nGET")).await;
+    say(&mut asking, &format!("{ASK}GET /v1/deliveries/{id}?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET")).await;
     answer(&mut asking).await;
     let begun = Stopwatch::start();
     let finished = async {

@@ -5,12 +5,8 @@ use std::net::SocketAddr;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
-use crate::harness::{Setup, TestHost, process::Program, within};
+use crate::harness::{Setup, TestHost, process::Program, raw, within};
 
 const WRITE: &str = "hrld_write-0123456789012345678901234567890";
 const READ: &str = "hrld_read-01234567890123456789012345678901";
@@ -64,15 +60,6 @@ async fn ask(host: &TestHost, method: &str, path: &str, token: Option<&str>) -> 
     let challenge = answer.headers().get("www-authenticate").map_or("", |value| value.to_str().unwrap()).to_owned();
     let (status, body) = (answer.status(), answer.bytes().await.unwrap());
     (status, challenge, serde_json::from_slice(&body).unwrap_or_default())
-}
-
-/// All that is answered to these bytes, until the host closes the connection.
-async fn raw(address: SocketAddr, said: &str) -> String {
-    let mut stream = within("a connection", TcpStream::connect(address)).await.unwrap();
-    within("the request to be taken", stream.write_all(said.as_bytes())).await.unwrap();
-    let mut heard = Vec::new();
-    within("the end of the connection", stream.read_to_end(&mut heard)).await.unwrap();
-    String::from_utf8(heard).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,7 +73,7 @@ impl App {
             format!("cannot listen on {}; set `server.listen` to a free address", config.server.listen)
         })?;
         let address = listener.local_addr()?;
-        let face = Face::new(config.server.request_timeout, config.tokens.clone());
+        let face = Face::new(config.server.request_timeout, plan::access(&config, address));
         let stop = Arc::new(Notify::new());
         let stopped = stop.clone();
         let server = tokio::spawn(api::serve(listener, face.clone(), config.server.max_requests, async move {

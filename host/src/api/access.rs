@@ -6,13 +6,24 @@
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::Response,
 };
 
-use super::{Face, error::ApiError};
+use super::{Face, browser, error::ApiError};
 use crate::model::{Scope, Token, scopes_of};
+
+/// Who is let in. A changed config replaces it whole.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// None: nobody is asked for one.
+    pub tokens: Vec<Token>,
+    /// Names that this host is asked for by, beside localhost; names of pages that may ask.
+    pub allowed_hosts: Vec<String>,
+    /// It listens on loopback, and nowhere else.
+    pub only_local: bool,
+}
 
 /// What whoever asks must have, where tokens are configured at all.
 #[derive(Debug, Clone, Copy)]
@@ -31,17 +42,20 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    face.admit(request.headers(), needs)?;
+    face.admit(request.uri(), request.headers(), needs)?;
     Ok(next.run(request).await)
 }
 
 impl Face {
-    /// Lets the request pass, or says why not: 401 without a token that is known, 403 when it does not allow this.
-    pub(super) fn admit(&self, headers: &HeaderMap, needs: Needs) -> Result<(), ApiError> {
-        match needs {
-            Needs::Nothing => Ok(()),
-            needs => admit(&self.0.tokens.load(), headers, needs),
+    /// Lets the request pass, or says why not: 403 to another site's page, 401 without a token that is known, 403 when it
+    /// does not allow this.
+    pub(super) fn admit(&self, uri: &Uri, headers: &HeaderMap, needs: Needs) -> Result<(), ApiError> {
+        if let Needs::Nothing = needs {
+            return Ok(());
         }
+        let access = self.0.access.load();
+        browser::check(&access, uri, headers)?;
+        admit(&access.tokens, headers, needs)
     }
 }
 
@@ -99,6 +113,6 @@ impl FromRequestParts<Face> for MayRead {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, face: &Face) -> Result<Self, Self::Rejection> {
-        Ok(Self(face.admit(&parts.headers, Needs::Scope(Scope::Read)).is_ok()))
+        Ok(Self(face.admit(&parts.uri, &parts.headers, Needs::Scope(Scope::Read)).is_ok()))
     }
 }

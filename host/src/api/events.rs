@@ -27,7 +27,7 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// 202 after the commit, with the ids and the number of deliveries. Called without the router, as every event comes here.
 pub(super) async fn accept(face: &Face, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, ApiError> {
-    face.admit(request.headers(), NEEDS)?;
+    face.admit(request.uri(), request.headers(), NEEDS)?;
     let ready = face.get()?;
     let (Parts { headers, .. }, body) = request.into_parts();
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());

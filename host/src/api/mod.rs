@@ -5,6 +5,7 @@
 mod access;
 mod adapters;
 mod body;
+mod browser;
 mod channels;
 mod deliveries;
 mod error;
@@ -29,13 +30,11 @@ use axum::{
 };
 use bytes::Bytes;
 
-use crate::{
-    model::{Scope, Token},
-    pipeline::Pipeline,
-};
+use crate::{model::Scope, pipeline::Pipeline};
 use access::Needs;
 use error::ApiError;
 
+pub use access::Access;
 pub use serve::serve;
 
 /// What the API knows of its host. Cheap to clone; there from before the host is ready until after it has stopped.
@@ -47,8 +46,7 @@ struct Inner {
     ready: ArcSwapOption<Ready>,
     stopping: std::sync::atomic::AtomicBool,
     reload: ArcSwap<Vec<String>>,
-    /// None: nobody is asked for one.
-    tokens: ArcSwap<Vec<Token>>,
+    access: ArcSwap<Access>,
 }
 
 struct Ready {
@@ -58,14 +56,14 @@ struct Ready {
 
 impl Face {
     /// Of a host that is not ready yet. `request_timeout` is how long a client may take for the head of a request, and as
-    /// long again for its body. Of these `tokens` every request has to bring one, unless there are none.
-    pub fn new(request_timeout: Duration, tokens: Vec<Token>) -> Self {
+    /// long again for its body.
+    pub fn new(request_timeout: Duration, access: Access) -> Self {
         Self(Arc::new(Inner {
             request_timeout,
             ready: ArcSwapOption::default(),
             stopping: std::sync::atomic::AtomicBool::default(),
             reload: ArcSwap::default(),
-            tokens: ArcSwap::from_pointee(tokens),
+            access: ArcSwap::from_pointee(access),
         }))
     }
 
@@ -89,9 +87,9 @@ impl Face {
         self.0.reload.store(Arc::new(problems));
     }
 
-    /// From the next request on, also on connections that are there already, these tokens hold and no others.
-    pub fn set_tokens(&self, tokens: Vec<Token>) {
-        self.0.tokens.store(Arc::new(tokens));
+    /// From the next request on, also on connections that are there already, this holds and nothing else.
+    pub fn set_access(&self, access: Access) {
+        self.0.access.store(Arc::new(access));
     }
 
     fn get(&self) -> Result<Arc<Ready>, ApiError> {

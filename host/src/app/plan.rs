@@ -1,9 +1,10 @@
 //! From the checked config to what each part is given.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     adapter::LiveChannel,
+    api::Access,
     config::{self, Config},
     outbound::Options,
     pipeline::{Channel, Plan, Retention},
@@ -17,6 +18,15 @@ pub(super) fn plan(config: &Config) -> Plan {
         channels: channels.map(|channel| (channel.name.clone(), Arc::new(one(config, channel)))).collect(),
         app_url: config.server.app_url.clone(),
         retention: Retention { keep: config.store.keep, max_size: config.store.max_size },
+    }
+}
+
+/// Who is let in by the API, which listens on `address`.
+pub(super) fn access(config: &Config, address: SocketAddr) -> Access {
+    Access {
+        tokens: config.tokens.clone(),
+        allowed_hosts: config.server.allowed_hosts.clone(),
+        only_local: address.ip().to_canonical().is_loopback(),
     }
 }
 

@@ -208,7 +208,7 @@ impl Reloader {
         self.pipeline
             .apply(plan::plan(&next), plan::outbound(&next))
             .map_err(|error| Problems::new(vec![Problem::new("outbound", error.to_string())]))?;
-        self.face.set_tokens(next.tokens.clone());
+        self.face.set_access(plan::access(&next, self.address));
         self.current = next;
         Ok(())
     }

@@ -133,7 +133,7 @@ impl Remote {
             StatusCode::UNAUTHORIZED => {
                 "it came from HERALD_TOKEN or --token-file: is it meant for this host? `herald token new` makes another"
             }
-            StatusCode::FORBIDDEN => {
+            StatusCode::FORBIDDEN if text("code") == "missing_scope" => {
                 "put another one into HERALD_TOKEN or --token-file, or add the scope to its [[server.token]] in the host's config"
             }
             _ => text("hint"),

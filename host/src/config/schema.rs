@@ -76,6 +76,8 @@ sections! {
         listen: SocketAddr = address;
         /// Listens beyond this machine without tokens.
         insecure: bool = truth;
+        /// Names of this host beside localhost, written as [`Url::host_str`] gives them.
+        allowed_hosts: Vec<String> = list(host);
         /// What relative event URLs are resolved against.
         app_url: Option<Url> = optional(web_url);
         /// The largest body of a request, in bytes.

@@ -134,6 +134,7 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!(config.server.app_url, None);
     assert_eq!((config.server.max_body, config.server.request_timeout), (1 << 20, Duration::from_secs(30)));
     assert_eq!(config.server.max_requests, 1024);
+    assert!(config.server.allowed_hosts.is_empty());
     assert_eq!(config.server.log_format, LogFormat::Text);
     assert_eq!(config.store.path, Path::new("herald.db"));
     assert_eq!(config.adapters.folder, None);
