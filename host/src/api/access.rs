@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{Face, browser, error::ApiError};
-use crate::model::{Scope, Token, scopes_of};
+use crate::model::{Scope, Source, Token, scopes_of};
 
 /// Who is let in. A changed config replaces it whole.
 #[derive(Debug, Default)]
@@ -23,6 +23,10 @@ pub struct Access {
     pub allowed_hosts: Vec<String>,
     /// It listens on loopback, and nowhere else.
     pub only_local: bool,
+    /// Who posts to a path of its own.
+    pub sources: Vec<Source>,
+    /// Events are taken that no signature proves.
+    pub unsigned_events: bool,
 }
 
 /// What whoever asks must have, where tokens are configured at all.
@@ -30,6 +34,8 @@ pub struct Access {
 pub(super) enum Needs {
     /// Nothing: balancers and supervisors have no token.
     Nothing,
+    /// What its source is asked for, by [`super::sources`]; and to be no page of another site.
+    Source,
     /// A token, whatever it allows: there is nothing there, and strangers need not know.
     Token,
     /// A token with this scope.
@@ -55,7 +61,19 @@ impl Face {
         }
         let access = self.0.access.load();
         browser::check(&access, uri, headers)?;
-        admit(&access.tokens, headers, needs)
+        if let Needs::Source = needs {
+            return Ok(());
+        }
+        admit(&access.tokens, headers, needs)?;
+        if matches!(needs, Needs::Scope(Scope::EventsWrite)) && !access.unsigned_events {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "unsigned_event",
+                "this host takes signed events only",
+                "post to /v1/sources/NAME/events as a [[source]] that signs, or set `server.unsigned_events`",
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,8 @@ mod replay;
 mod retry;
 mod serve;
 mod slow;
+mod sources;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -47,6 +49,7 @@ struct Inner {
     stopping: std::sync::atomic::AtomicBool,
     reload: ArcSwap<Vec<String>>,
     access: ArcSwap<Access>,
+    refusals: sources::Refusals,
 }
 
 struct Ready {
@@ -64,6 +67,7 @@ impl Face {
             stopping: std::sync::atomic::AtomicBool::default(),
             reload: ArcSwap::default(),
             access: ArcSwap::from_pointee(access),
+            refusals: sources::Refusals::default(),
         }))
     }
 
@@ -147,7 +151,7 @@ impl axum::extract::FromRequestParts<Face> for Segment {
 }
 
 /// Every route with what it needs: there can be none without.
-fn routes() -> [(&'static str, Needs, MethodRouter<Face>); 20] {
+fn routes() -> [(&'static str, Needs, MethodRouter<Face>); 21] {
     const READ: Needs = Needs::Scope(Scope::Read);
     const MANAGE: Needs = Needs::Scope(Scope::Manage);
     [
@@ -155,6 +159,7 @@ fn routes() -> [(&'static str, Needs, MethodRouter<Face>); 20] {
         ("/readyz", Needs::Nothing, get(health::readyz)),
         ("/metrics", READ, get(health::metrics)),
         (events::PATH, events::NEEDS, any(events::only_posted)),
+        ("/v1/sources/{name}/events", Needs::Source, post(sources::accept)),
         ("/v1/events/replay", MANAGE, post(replay::all)),
         ("/v1/events/{id}/replay", MANAGE, post(replay::one)),
         ("/v1/deliveries", READ, get(deliveries::list)),

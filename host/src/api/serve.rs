@@ -28,6 +28,7 @@ use super::{
     error::ApiError,
     events, router,
     slow::{Heard, Limits, Talk, too_slow},
+    sources::Peer,
 };
 use crate::clock;
 
@@ -59,8 +60,8 @@ pub async fn serve(listener: TcpListener, face: Face, max_requests: usize, stop:
     loop {
         tokio::select! {
             () = &mut stop => break,
-            socket = accept(&listener) => {
-                tokio::spawn(connection(socket, served.clone(), stopped.clone()));
+            (socket, peer) = accept(&listener) => {
+                tokio::spawn(connection(socket, peer, served.clone(), stopped.clone()));
             }
         }
     }
@@ -78,10 +79,10 @@ fn http() -> Builder {
 }
 
 /// The next connection, however long that takes and whatever goes wrong meanwhile.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => return socket,
+            Ok((socket, peer)) => return (socket, Peer(peer.ip())),
             Err(error) if is_of_one_connection(error.kind()) => {}
             Err(error) => {
                 tracing::error!(%error, "no connection can be accepted");
@@ -97,7 +98,7 @@ fn is_of_one_connection(kind: ErrorKind) -> bool {
 }
 
 /// Serves a connection to its end: that of the client, of its patience with us, or of ours with it.
-async fn connection(socket: TcpStream, served: Arc<Served>, mut stop: watch::Receiver<()>) {
+async fn connection(socket: TcpStream, peer: Peer, served: Arc<Served>, mut stop: watch::Receiver<()>) {
     // Several answers that are asked for at once must not wait for one another's acknowledgement. An error changes that.
     let _ = socket.set_nodelay(true);
     let talk = Arc::new(Talk::default());
@@ -107,7 +108,7 @@ async fn connection(socket: TcpStream, served: Arc<Served>, mut stop: watch::Rec
         asked.asked();
         let (served, talk) = (served.clone(), asked.clone());
         async move {
-            let answer = answer(&served, request).await;
+            let answer = answer(&served, peer, request).await;
             talk.answered();
             Ok::<_, Infallible>(answer)
         }
@@ -151,7 +152,7 @@ fn busy() -> Response<Body> {
     answer
 }
 
-async fn answer(served: &Served, request: Request<Incoming>) -> Response<Either<Full<Bytes>, Body>> {
+async fn answer(served: &Served, peer: Peer, mut request: Request<Incoming>) -> Response<Either<Full<Bytes>, Body>> {
     // Given back with the answer; where there is none any more, whoever looks after the host is answered all the same.
     let room = served.room.try_acquire();
     if room.is_err() && !HEALTH.contains(&request.uri().path()) {
@@ -163,6 +164,7 @@ async fn answer(served: &Served, request: Request<Incoming>) -> Response<Either<
             Err(error) => error.into_response().map(Either::Right),
         };
     }
+    request.extensions_mut().insert(peer);
     // In a box, so that an event does not carry about the room that this would need.
     let answer = Box::pin(served.router.call(request)).await;
     answer.unwrap_or_else(|never| match never {}).map(Either::Right)

@@ -26,6 +26,8 @@ pub(super) fn access(config: &Config, address: SocketAddr) -> Access {
     Access {
         tokens: config.tokens.clone(),
         allowed_hosts: config.server.allowed_hosts.clone(),
+        sources: config.sources.clone(),
+        unsigned_events: config.server.unsigned_events,
         only_local: address.ip().to_canonical().is_loopback(),
     }
 }

@@ -18,6 +18,7 @@ mod schema;
 mod secret;
 mod settings;
 mod size;
+mod sources;
 mod tokens;
 mod value;
 
@@ -29,7 +30,7 @@ use std::{
 
 use crate::{
     files,
-    model::{Route, Token},
+    model::{Route, Source, Token},
 };
 
 pub use adapters::AdapterLimits;
@@ -68,6 +69,8 @@ pub struct Config {
     pub server: Server,
     /// `[[server.token]]`; none: the API asks for no token.
     pub tokens: Vec<Token>,
+    /// `[[source]]`: who posts to a path of its own.
+    pub sources: Vec<Source>,
     /// `[store]`
     pub store: Store,
     /// `[adapters]`
@@ -154,6 +157,7 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     if let (Some(sections), Some(place)) = (&sections, &listen) {
         found.check_strangers(&sections.server, place, &tokens);
     }
+    let signers = found.sources(&file, sections.as_ref());
     let (channels, routes) = found.channels_and_routes(&file);
     let problems = Problems::new(found.problems);
     let Some(sections) = sections else {
@@ -162,6 +166,7 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     let mut config = Config {
         server: sections.server,
         tokens,
+        sources: signers,
         store: sections.store,
         adapters: sections.adapters,
         outbound: sections.outbound,
@@ -256,7 +261,7 @@ fn table(node: Result<raw::Node, Vec<Problem>>, problems: &mut Vec<Problem>) -> 
 /// Every name in a section, and every section, is one that we know.
 fn check_sections(file: &raw::Table, problems: &mut Vec<Problem>) {
     let sections = schema::SCHEMA.iter().map(|(section, _)| *section);
-    let known: Vec<_> = sections.chain(["channel", "route"]).collect();
+    let known: Vec<_> = sections.chain(["channel", "route", "source"]).collect();
     raw::check_keys(file, "", &known, problems);
     for (section, keys) in schema::SCHEMA {
         if let Some(table) = file.get(*section).and_then(|node| node.table(section, problems)) {

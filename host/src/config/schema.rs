@@ -78,6 +78,8 @@ sections! {
         insecure: bool = truth;
         /// Names of this host beside localhost, written as [`Url::host_str`] gives them.
         allowed_hosts: Vec<String> = list(host);
+        /// Events are taken that no signature proves.
+        unsigned_events: bool = truth;
         /// What relative event URLs are resolved against.
         app_url: Option<Url> = optional(web_url);
         /// The largest body of a request, in bytes.

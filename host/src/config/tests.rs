@@ -17,6 +17,7 @@ fn variable(name: &str) -> Option<String> {
     match name {
         "HOME" => Some("/home/someone".to_owned()),
         "SLACK_WEBHOOK_URL" => Some(SECRET.to_owned()),
+        "BILLING_SIGNING_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
         "EMPTY" => Some(String::new()),
         _ => None,
     }
@@ -134,7 +135,7 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!(config.server.app_url, None);
     assert_eq!((config.server.max_body, config.server.request_timeout), (1 << 20, Duration::from_secs(30)));
     assert_eq!(config.server.max_requests, 1024);
-    assert!(config.server.allowed_hosts.is_empty());
+    assert!(config.server.allowed_hosts.is_empty() && config.server.unsigned_events && config.sources.is_empty());
     assert_eq!(config.server.log_format, LogFormat::Text);
     assert_eq!(config.store.path, Path::new("herald.db"));
     assert_eq!(config.adapters.folder, None);
@@ -184,6 +185,7 @@ fn every_setting_stands_in_the_default_file_and_nothing_else_does() {
         ("server", &["token"]),
         ("channel", channels::CHANNEL_KEYS),
         ("route", channels::ROUTE_KEYS),
+        ("source", sources::KEYS),
     ]));
     assert_eq!(keys(&example), wanted);
     let config = Case::new(example).config();

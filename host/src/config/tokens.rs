@@ -10,7 +10,7 @@ use super::{
     problems::Problem,
     raw::{Node, Place, Table, Value, check_keys, join},
     schema::Server,
-    secret::{Reference, failure, is_open_to_all, reference, resolve},
+    secret::failure,
     value::{Checked, choice, list, name, text, wrong},
 };
 use crate::model::{LONGEST_TOKEN, Scope, Scopes, Token, TokenHash};
@@ -75,24 +75,8 @@ impl Found<'_> {
     }
 
     fn by_reference(&mut self, node: &Node, key: &str) -> Option<TokenHash> {
-        let found = match &node.value {
-            Value::Table(table) => reference(table, self.base),
-            _ => None,
-        };
-        let found = found.unwrap_or_else(|| {
-            failure(
-                "is no reference",
-                "write { env = \"NAME\" } or { file = \"PATH\" }, or the token's `sha256` instead",
-            )
-        });
-        let value = found.and_then(|reference| {
-            let value = resolve(&reference, self.variable)?;
-            if let Reference::File(path) = &reference
-                && is_open_to_all(path)
-            {
-                let message = format!("every user of this machine can read {}", path.display());
-                self.warnings.push(node.problem(key, message).hint(format!("chmod o-r {}", path.display())));
-            }
+        let hint = "write { env = \"NAME\" } or { file = \"PATH\" }, or the token's `sha256` instead";
+        let value = self.referred(node, key, hint).and_then(|(reference, value)| {
             // RFC 6750, 2.1: what can be sent at all.
             let is_sendable = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
             match value.len() {
