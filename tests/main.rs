@@ -41,4 +41,5 @@ mod sources;
 mod store;
 mod store_model;
 mod tidy;
+mod tls;
 mod tokens;

@@ -69,11 +69,12 @@ impl Origin {
 impl App {
     /// Binds, then builds everything; `/healthz` and `/readyz` answer meanwhile. When this returns events are accepted.
     pub async fn start(config: Config, origin: Option<Origin>, clock: Clock) -> anyhow::Result<Self> {
+        let tls = plan::tls(&config).map_err(|problem| Problems::new(vec![problem]))?;
         let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
             format!("cannot listen on {}; set `server.listen` to a free address", config.server.listen)
         })?;
         let address = listener.local_addr()?;
-        let face = Face::new(config.server.request_timeout, plan::access(&config, address));
+        let face = Face::new(config.server.request_timeout, plan::access(&config, address), tls);
         let stop = Arc::new(Notify::new());
         let stopped = stop.clone();
         let server = tokio::spawn(api::serve(listener, face.clone(), config.server.max_requests, async move {

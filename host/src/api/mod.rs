@@ -18,6 +18,7 @@ mod retry;
 mod serve;
 mod slow;
 mod sources;
+mod tls;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
@@ -38,6 +39,7 @@ use error::ApiError;
 
 pub use access::Access;
 pub use serve::serve;
+pub use tls::Tls;
 
 /// What the API knows of its host. Cheap to clone; there from before the host is ready until after it has stopped.
 #[derive(Clone)]
@@ -50,6 +52,8 @@ struct Inner {
     reload: ArcSwap<Vec<String>>,
     access: ArcSwap<Access>,
     refusals: sources::Refusals,
+    /// None: HTTP is spoken in clear.
+    tls: ArcSwapOption<Tls>,
 }
 
 struct Ready {
@@ -60,7 +64,7 @@ struct Ready {
 impl Face {
     /// Of a host that is not ready yet. `request_timeout` is how long a client may take for the head of a request, and as
     /// long again for its body.
-    pub fn new(request_timeout: Duration, access: Access) -> Self {
+    pub fn new(request_timeout: Duration, access: Access, tls: Option<Tls>) -> Self {
         Self(Arc::new(Inner {
             request_timeout,
             ready: ArcSwapOption::default(),
@@ -68,6 +72,7 @@ impl Face {
             reload: ArcSwap::default(),
             access: ArcSwap::from_pointee(access),
             refusals: sources::Refusals::default(),
+            tls: ArcSwapOption::from_pointee(tls),
         }))
     }
 
@@ -94,6 +99,11 @@ impl Face {
     /// From the next request on, also on connections that are there already, this holds and nothing else.
     pub fn set_access(&self, access: Access) {
         self.0.access.store(Arc::new(access));
+    }
+
+    /// From the next connection on this is spoken.
+    pub fn set_tls(&self, tls: Option<Tls>) {
+        self.0.tls.store(tls.map(Arc::new));
     }
 
     fn get(&self) -> Result<Arc<Ready>, ApiError> {

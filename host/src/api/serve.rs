@@ -19,6 +19,7 @@ use hyper::{
 };
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
@@ -29,6 +30,7 @@ use super::{
     events, router,
     slow::{Heard, Limits, Talk, too_slow},
     sources::Peer,
+    tls::Tls,
 };
 use crate::clock;
 
@@ -97,10 +99,33 @@ fn is_of_one_connection(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
 }
 
-/// Serves a connection to its end: that of the client, of its patience with us, or of ours with it.
+/// Serves a connection, behind a handshake where TLS is spoken, for which a client has as long as for a head.
 async fn connection(socket: TcpStream, peer: Peer, served: Arc<Served>, mut stop: watch::Receiver<()>) {
     // Several answers that are asked for at once must not wait for one another's acknowledgement. An error changes that.
     let _ = socket.set_nodelay(true);
+    let Some(tls) = served.face.0.tls.load_full() else {
+        return talk(socket, peer, served, stop).await;
+    };
+    let handshake = async {
+        tokio::select! {
+            shaken = tokio::time::timeout(served.limits.head, Tls::clone(&tls).accept(socket)) => Some(shaken),
+            _ = stop.changed() => None,
+        }
+    };
+    // In boxes, so that a connection in clear does not carry about the room that this needs.
+    match Box::pin(handshake).await {
+        Some(Ok(Ok(stream))) => Box::pin(talk(stream, peer, served, stop)).await,
+        Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake with the API has failed"),
+        Some(Err(_)) => tracing::debug!("a TLS handshake with the API was not finished in time"),
+        None => {}
+    }
+}
+
+/// Serves a connection to its end: that of the client, of its patience with us, or of ours with it.
+async fn talk<S>(socket: S, peer: Peer, served: Arc<Served>, mut stop: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let talk = Arc::new(Talk::default());
     let (limits, io) = (served.limits, Heard::new(TokioIo::new(socket), talk.clone()));
     let asked = talk.clone();

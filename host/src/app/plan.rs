@@ -4,8 +4,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     adapter::LiveChannel,
-    api::Access,
-    config::{self, Config},
+    api::{Access, Tls},
+    config::{self, Config, Problem},
     outbound::Options,
     pipeline::{Channel, Plan, Retention},
 };
@@ -30,6 +30,14 @@ pub(super) fn access(config: &Config, address: SocketAddr) -> Access {
         unsigned_events: config.server.unsigned_events,
         only_local: address.ip().to_canonical().is_loopback(),
     }
+}
+
+/// What is spoken under; none: nothing but plain HTTP.
+pub(super) fn tls(config: &Config) -> Result<Option<Tls>, Problem> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    Tls::new(&tls.certificate, tls.key.bytes()).map(Some).map_err(|message| {
+        Problem::new("server.tls", message).hint("both are PEM, the host's own certificate first, the key unencrypted")
+    })
 }
 
 /// A channel, what it does not say itself taken from `[delivery]`.

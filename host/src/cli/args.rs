@@ -28,6 +28,10 @@ pub(super) struct Common {
     /// A file with the token for the running host [default: the token in $HERALD_TOKEN]
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// A file with the certificates (PEM) of the authority to trust for an https:// URL [default: $HERALD_CA, else those
+    /// that this machine trusts]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,

@@ -19,6 +19,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 const LONGEST_TOKEN_FILE: usize = 4 << 10;
+const LONGEST_CA: usize = 1 << 20;
 
 /// Why a host did not do what it was asked.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Remote {
             base,
             named,
             token: token(common)?,
-            http: client()?,
+            http: client(authority(common)?)?,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         })
     }
@@ -142,6 +143,13 @@ impl Remote {
     }
 
     fn explain(&self, error: reqwest::Error) -> anyhow::Error {
+        let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        if let Some(why) = chain.map(ToString::to_string).find(|why| why.contains("peer certificate")) {
+            return anyhow!(
+                "the certificate of {} is not to be trusted: {why}; name its authority with --ca, and the host as its certificate does",
+                self.base
+            );
+        }
         if error.is_connect() {
             return anyhow!(
                 "no Herald answers at {}; start it with `herald serve`, or name another with --url or HERALD_URL",
@@ -174,11 +182,24 @@ fn token(common: &Common) -> anyhow::Result<Option<HeaderValue>> {
     Ok(Some(header))
 }
 
-/// Without a proxy: the host is one's own.
-pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+/// The authorities of `--ca`, else of `HERALD_CA`; none: those that the machine trusts.
+fn authority(common: &Common) -> anyhow::Result<Option<Vec<reqwest::Certificate>>> {
+    let named = || config::process_variable("HERALD_CA").filter(|name| !name.is_empty()).map(Into::into);
+    let Some(file) = common.ca.clone().or_else(named) else { return Ok(None) };
+    let pem = files::read(&file, LONGEST_CA).with_context(|| format!("cannot read {}", file.display()))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem).ok().filter(|found| !found.is_empty());
+    certificates.map(Some).with_context(|| format!("{} holds no certificate in PEM", file.display()))
+}
+
+/// Without a proxy: the host is one's own. With `authorities` no others are trusted.
+pub(super) fn client(authorities: Option<Vec<reqwest::Certificate>>) -> anyhow::Result<reqwest::Client> {
     // reqwest wants one even where there is no TLS. Already installed: as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?)
+    let mut client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
+    if let Some(authorities) = authorities {
+        client = client.tls_certs_only(authorities);
+    }
+    Ok(client.build()?)
 }
 
 fn base(common: &Common) -> anyhow::Result<(String, bool)> {
@@ -203,7 +224,8 @@ fn base(common: &Common) -> anyhow::Result<(String, bool)> {
             std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    Ok((format!("http://{listen}"), false))
+    let scheme = if server.tls.is_some() { "https" } else { "http" };
+    Ok((format!("{scheme}://{listen}"), false))
 }
 
 /// A name or an id as a part of a path.

@@ -19,6 +19,7 @@ mod secret;
 mod settings;
 mod size;
 mod sources;
+mod tls;
 mod tokens;
 mod value;
 
@@ -39,6 +40,7 @@ pub use problems::{Problem, Problems};
 pub use schema::{Adapters, Delivery, LogFormat, Outbound, Server, Store};
 pub use secret::Reference;
 pub use settings::Settings;
+pub use tls::{Tls, TlsFiles};
 
 /// Every setting with its default and its reason: the defaults, and what to show a person who asks for them.
 pub const DEFAULTS: &str = include_str!("../../herald.default.toml");
@@ -69,6 +71,8 @@ pub struct Config {
     pub server: Server,
     /// `[[server.token]]`; none: the API asks for no token.
     pub tokens: Vec<Token>,
+    /// What is in the files of `[server.tls]`.
+    pub tls: Option<Tls>,
     /// `[[source]]`: who posts to a path of its own.
     pub sources: Vec<Source>,
     /// `[store]`
@@ -94,9 +98,19 @@ pub struct Config {
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
-    /// Of the file as it is now; the error says why it can't be read.
-    pub fn of(path: &Path) -> std::io::Result<Self> {
-        files::read(path, LONGEST_FILE).map(|bytes| Self::of_bytes(&bytes))
+    /// Of the file as it is now, and of those `beside` it that count as a part of it; the error says why it can't be read.
+    pub fn of(path: &Path, beside: &[PathBuf]) -> std::io::Result<Self> {
+        files::read(path, LONGEST_FILE).map(|bytes| Self::of_bytes(&bytes).and(beside))
+    }
+
+    /// One that can't be read is like no other.
+    fn and(self, beside: &[PathBuf]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        self.0.hash(&mut hasher);
+        for path in beside {
+            files::read(path, LONGEST_FILE).ok().hash(&mut hasher);
+        }
+        Self(if beside.is_empty() { self.0 } else { hasher.finish() })
     }
 
     fn of_bytes(bytes: &[u8]) -> Self {
@@ -157,6 +171,15 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     if let (Some(sections), Some(place)) = (&sections, &listen) {
         found.check_strangers(&sections.server, place, &tokens);
     }
+    let mut tls = None;
+    let files = sections.as_ref().and_then(|sections| Some(sections.server.tls.clone()?.at(base)));
+    if let (Some(files), Some(place)) =
+        (files, layers.read("server", "tls", |node| Ok(node.place.clone()), &mut found.problems))
+    {
+        // Taken first: what changes meanwhile is seen by the next look.
+        fingerprint = fingerprint.map(|fingerprint| fingerprint.and(&files.paths()));
+        tls = found.tls(&files, &place);
+    }
     let signers = found.sources(&file, sections.as_ref());
     let (channels, routes) = found.channels_and_routes(&file);
     let problems = Problems::new(found.problems);
@@ -166,6 +189,7 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     let mut config = Config {
         server: sections.server,
         tokens,
+        tls,
         sources: signers,
         store: sections.store,
         adapters: sections.adapters,

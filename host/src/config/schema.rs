@@ -14,6 +14,7 @@ use super::{
     net::{address, host, network, web_url},
     problems::Problem,
     size::{limit, size},
+    tls::{self, TlsFiles},
     value::{choice, count, duration, list, log_filter, number, optional, path, truth},
 };
 use crate::model::{Breaker, Policy};
@@ -80,6 +81,8 @@ sections! {
         allowed_hosts: Vec<String> = list(host);
         /// Events are taken that no signature proves.
         unsigned_events: bool = truth;
+        /// The API's certificate and key; none: it speaks plain HTTP.
+        tls: Option<TlsFiles> = tls::files;
         /// What relative event URLs are resolved against.
         app_url: Option<Url> = optional(web_url);
         /// The largest body of a request, in bytes.
