@@ -37,6 +37,7 @@ mod retention;
 mod robust;
 mod secrecy;
 mod slow_clients;
+mod socket;
 mod sources;
 mod store;
 mod store_model;

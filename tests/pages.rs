@@ -12,7 +12,7 @@ async fn ask(host: &TestHost, line: &str, headers: &str) -> String {
     let body = if line.starts_with("POST") { EVENT } else { "" };
     let length = body.len();
     let head = format!("{line} HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
-    raw(host.app.address(), &(head + body)).await
+    raw(host.address(), &(head + body)).await
 }
 
 fn token() -> String {
@@ -28,7 +28,7 @@ async fn a_page_of_another_site_neither_posts_nor_reads() {
     // A page that has got hold of a token gets no further than one that has none.
     for (config, with) in [(String::new(), String::new()), (token(), format!("Authorization: Bearer {TOKEN}\r\n"))] {
         let host = Setup::new(&config).start().await;
-        let own = format!("Host: {}\r\n{with}", host.app.address());
+        let own = format!("Host: {}\r\n{with}", host.address());
         let asked = async |line: &str, more: &str| ask(&host, line, &format!("{own}{more}")).await;
         for line in [
             "POST /v1/events",
@@ -49,8 +49,8 @@ async fn a_page_of_another_site_neither_posts_nor_reads() {
                 "Sec-Fetch-Site: cross-site\r\n",
                 "Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: no-cors\r\n",
                 "Sec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n",
-                &format!("Origin: http://{}@evil.example\r\n", host.app.address()),
-                &format!("Origin: http://{}\r\nOrigin: https://evil.example\r\n", host.app.address()),
+                &format!("Origin: http://{}@evil.example\r\n", host.address()),
+                &format!("Origin: http://{}\r\nOrigin: https://evil.example\r\n", host.address()),
             ] {
                 let heard = asked(line, more).await;
                 let refused = heard.starts_with("HTTP/1.1 403 ") && heard.contains("\"foreign_page\"");
@@ -62,7 +62,7 @@ async fn a_page_of_another_site_neither_posts_nor_reads() {
         for health in ["GET /healthz", "GET /readyz"] {
             assert!(asked(health, "Origin: https://evil.example\r\n").await.starts_with("HTTP/1.1 200 "));
         }
-        let same = format!("Origin: http://{}\r\nSec-Fetch-Site: same-origin\r\n", host.app.address());
+        let same = format!("Origin: http://{}\r\nSec-Fetch-Site: same-origin\r\n", host.address());
         for more in ["", "Sec-Fetch-Site: none\r\n", &same] {
             assert!(asked("POST /v1/events", more).await.starts_with("HTTP/1.1 202 "), "{more}");
             assert!(asked("GET /v1/deliveries", more).await.starts_with("HTTP/1.1 200 "), "{more}");
@@ -75,7 +75,7 @@ async fn a_page_of_another_site_neither_posts_nor_reads() {
 async fn a_name_that_was_rebound_to_loopback_reaches_nothing_without_a_token() {
     let setup = Setup::new("");
     let host = setup.start().await;
-    let port = host.app.address().port();
+    let port = host.address().port();
     for strange in [
         format!("evil.example:{port}"),
         "evil.example".to_owned(),

@@ -316,7 +316,7 @@ async fn what_the_headers_of_a_source_say_is_refused_before_its_body_is_read() {
         let head = format!(
             "POST /v1/sources/billing/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n{headers}\r\n"
         );
-        let heard = crate::harness::raw(host.app.address(), &head).await;
+        let heard = crate::harness::raw(host.address(), &head).await;
         assert!(heard.starts_with("HTTP/1.1 401 ") && !heard.contains("100 Continue"), "{headers}: {heard}");
         assert!(heard.contains("www-authenticate: Signature\r\n"), "{heard}");
     }

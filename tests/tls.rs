@@ -73,7 +73,7 @@ impl Secured {
 
 /// Waits until a client that asks for this name gets an answer, or none any more.
 async fn until_known_as(client: &reqwest::Client, host: &TestHost, name: &str, known: bool) {
-    let url = format!("https://{name}:{}/v1/jobs", host.app.address().port());
+    let url = format!("https://{name}:{}/v1/jobs", host.address().port());
     within(&format!("{name}: {known}"), async {
         while client.get(&url).send().await.is_ok() != known {
             clock::pause(Duration::from_millis(20)).await;
@@ -86,7 +86,7 @@ async fn until_known_as(client: &reqwest::Client, host: &TestHost, name: &str, k
 async fn the_api_speaks_tls_1_2_and_1_3_and_nothing_older() {
     let secured = Secured::new();
     let host = secured.setup.start().await;
-    let address = host.app.address();
+    let address = host.address();
     let url = format!("https://localhost:{}", address.port());
     let answer = secured.client().post(format!("{url}/v1/events")).body("{\"type\":\"a\"}").send().await.unwrap();
     assert_eq!(answer.status(), 202);
@@ -125,7 +125,7 @@ async fn plain_http_where_tls_is_spoken_gets_a_hint_and_nothing_else() {
     let body = "{\"type\":\"a\"}";
     let post = format!("POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     for request in [post.as_str(), "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "PRI * HTTP/2.0\r\n\r\n", "x"] {
-        let heard = raw(host.app.address(), request).await;
+        let heard = raw(host.address(), request).await;
         assert!(heard.starts_with("HTTP/1.1 400 ") && heard.contains("https://"), "{request}: {heard}");
     }
     assert_eq!(host.app.pipeline().totals().accepted(), 0);
@@ -136,7 +136,7 @@ async fn plain_http_where_tls_is_spoken_gets_a_hint_and_nothing_else() {
 async fn a_handshake_that_is_not_finished_is_closed_and_holds_up_nobody() {
     let secured = Secured::new();
     let host = secured.setup.start().await;
-    let address = host.app.address();
+    let address = host.address();
     let begun = Stopwatch::start();
     let mut held = Vec::new();
     for begin in [&b""[..], &[22], &[22, 3, 1, 2, 0], &[22, 3, 1, 0x40, 0, 1]] {
@@ -172,7 +172,7 @@ async fn a_renewed_certificate_is_used_without_a_restart_and_a_broken_one_leaves
     // Half of the next one: a certificate without its key. The host says so, and goes on.
     let (certificate, key) = secured.authority.pems(&["localhost"]);
     secured.put("c.pem", &certificate);
-    let health = format!("https://127.0.0.1:{}/healthz", host.app.address().port());
+    let health = format!("https://127.0.0.1:{}/healthz", host.address().port());
     within("the broken one to be told of", async {
         loop {
             let answer = client.get(&health).send().await.unwrap().bytes().await.unwrap();

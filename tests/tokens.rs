@@ -110,7 +110,7 @@ async fn no_spelling_of_a_request_gets_past_the_check() {
     let channel = "[[channel]]\nname = \"c\"\nadapter = \"webhook\"\n[channel.settings]\nurl = \"http://127.0.0.1:9/\"\n\
                    [[route]]\nchannel = \"c\"\n";
     let host = Setup::new(&(tokens() + channel)).start().await;
-    let address = host.app.address();
+    let address = host.address();
     let request = |line: &str, headers: &str| {
         let length = EVENT.len();
         format!("{line} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{EVENT}")
@@ -197,7 +197,7 @@ async fn the_check_comes_before_the_body_is_read() {
         [("/v1/events", ""), ("/v1/events", "Expect: 100-continue\r\n"), ("/v1/channels/c/disable", "")]
     {
         let head = format!("POST {path} HTTP/1.1\r\nHost: h\r\n{expect}Content-Length: 900000\r\n\r\n");
-        let heard = raw(host.app.address(), &head).await;
+        let heard = raw(host.address(), &head).await;
         assert!(heard.starts_with("HTTP/1.1 401 ") && !heard.contains("100 Continue"), "{path} {expect}: {heard}");
     }
     host.stop().await;

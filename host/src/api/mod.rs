@@ -38,7 +38,7 @@ use access::Needs;
 use error::ApiError;
 
 pub use access::Access;
-pub use serve::serve;
+pub use serve::{Listeners, serve};
 pub use tls::Tls;
 
 /// What the API knows of its host. Cheap to clone; there from before the host is ready until after it has stopped.

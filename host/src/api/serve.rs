@@ -2,7 +2,15 @@
 //!
 //! `POST /v1/events` goes straight to its handler, everything else to the router.
 
-use std::{convert::Infallible, future::Future, io::ErrorKind, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, pending},
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -20,7 +28,7 @@ use hyper::{
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{Semaphore, watch},
 };
 
@@ -40,6 +48,14 @@ const IDLE: Duration = Duration::from_mins(10);
 /// How long nothing is accepted after the machine could not do it, out of file descriptors for example.
 const BREATH: Duration = Duration::from_secs(1);
 
+/// Where connections come from.
+pub struct Listeners {
+    /// By TCP, under TLS where there is a certificate.
+    pub tcp: Option<TcpListener>,
+    /// By a Unix socket, in clear: what is said there stays on the machine.
+    pub unix: Option<UnixListener>,
+}
+
 /// What every connection needs.
 struct Served {
     face: Face,
@@ -52,7 +68,7 @@ struct Served {
 
 /// Serves up to `max_requests` requests at a time until `stop` is over, then finishes what is under way; idle connections
 /// are closed at once.
-pub async fn serve(listener: TcpListener, face: Face, max_requests: usize, stop: impl Future<Output = ()>) {
+pub async fn serve(listeners: Listeners, face: Face, max_requests: usize, stop: impl Future<Output = ()>) {
     let limits = Limits { head: face.request_timeout(), idle: IDLE };
     let router = TowerToHyperService::new(router(face.clone()));
     let served = Arc::new(Served { face, router, http: http(), limits, room: Semaphore::new(max_requests) });
@@ -62,12 +78,15 @@ pub async fn serve(listener: TcpListener, face: Face, max_requests: usize, stop:
     loop {
         tokio::select! {
             () = &mut stop => break,
-            (socket, peer) = accept(&listener) => {
-                tokio::spawn(connection(socket, peer, served.clone(), stopped.clone()));
+            (socket, peer) = by_tcp(listeners.tcp.as_ref()) => {
+                tokio::spawn(connection(socket, Peer(Some(peer.ip())), served.clone(), stopped.clone()));
+            }
+            socket = by_unix(listeners.unix.as_ref()) => {
+                tokio::spawn(talk(socket, Peer(None), served.clone(), stopped.clone()));
             }
         }
     }
-    drop((listener, stopped));
+    drop((listeners, stopped));
     let _ = stopping.send(());
     stopping.closed().await;
 }
@@ -81,16 +100,30 @@ fn http() -> Builder {
 }
 
 /// The next connection, however long that takes and whatever goes wrong meanwhile.
-async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
+async fn accept<T, F: Future<Output = io::Result<T>>>(next: impl Fn() -> F) -> T {
     loop {
-        match listener.accept().await {
-            Ok((socket, peer)) => return (socket, Peer(peer.ip())),
+        match next().await {
+            Ok(accepted) => return accepted,
             Err(error) if is_of_one_connection(error.kind()) => {}
             Err(error) => {
                 tracing::error!(%error, "no connection can be accepted");
                 clock::pause(BREATH).await;
             }
         }
+    }
+}
+
+async fn by_tcp(listener: Option<&TcpListener>) -> (TcpStream, SocketAddr) {
+    match listener {
+        Some(listener) => accept(|| listener.accept()).await,
+        None => pending().await,
+    }
+}
+
+async fn by_unix(listener: Option<&UnixListener>) -> UnixStream {
+    match listener {
+        Some(listener) => accept(|| listener.accept()).await.0,
+        None => pending().await,
     }
 }
 

@@ -22,9 +22,9 @@ use crate::{
     pipeline::incoming::Post,
 };
 
-/// Whoever is at the other end of the connection: behind a proxy, that is the proxy.
+/// Whoever is at the other end of the connection: behind a proxy, that is the proxy. None: by the Unix socket.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub IpAddr);
+pub(super) struct Peer(pub Option<IpAddr>);
 
 /// 202 as for a post to `/v1/events`, or what is not right with the sender.
 pub(super) async fn accept(
@@ -37,7 +37,7 @@ pub(super) async fn accept(
         face.admit(request.uri(), request.headers(), Needs::Token)?;
         return Err(ApiError::no_such("source", &name, "the sources are those of the config, [[source]]"));
     };
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
     if !source.may_come_from(peer) {
         return Err(refuse(&face, source, &foreign(peer)));
     }

@@ -21,14 +21,14 @@ pub(super) fn plan(config: &Config) -> Plan {
     }
 }
 
-/// Who is let in by the API, which listens on `address`.
-pub(super) fn access(config: &Config, address: SocketAddr) -> Access {
+/// Who is let in by the API, which listens on `address`, if by TCP at all: no browser reaches a Unix socket.
+pub(super) fn access(config: &Config, address: Option<SocketAddr>) -> Access {
     Access {
         tokens: config.tokens.clone(),
         allowed_hosts: config.server.allowed_hosts.clone(),
         sources: config.sources.clone(),
         unsigned_events: config.server.unsigned_events,
-        only_local: address.ip().to_canonical().is_loopback(),
+        only_local: address.is_some_and(|address| address.ip().to_canonical().is_loopback()),
     }
 }
 

@@ -38,7 +38,7 @@ struct Reloader {
     /// What runs.
     current: Config,
     /// Where the API listens, whatever the config says by now.
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     pipeline: Pipeline,
     face: Face,
     runtime: tokio::runtime::Handle,
@@ -67,7 +67,7 @@ impl ReloadHandle {
     pub(super) fn start(
         origin: Origin,
         current: Config,
-        address: SocketAddr,
+        address: Option<SocketAddr>,
         pipeline: Pipeline,
         face: Face,
     ) -> std::io::Result<Option<Self>> {
@@ -228,6 +228,8 @@ impl Reloader {
         let current = &self.current;
         for (section, changed) in [
             ("server.listen", current.server.listen != next.server.listen),
+            ("server.socket", current.server.socket != next.server.socket),
+            ("server.socket_mode", current.server.socket_mode != next.server.socket_mode),
             ("server.max_body", current.server.max_body != next.server.max_body),
             ("server.max_requests", current.server.max_requests != next.server.max_requests),
             ("server.request_timeout", current.server.request_timeout != next.server.request_timeout),

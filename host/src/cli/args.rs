@@ -22,7 +22,8 @@ pub(super) struct Common {
     /// The config file [default: $HERALD_CONFIG, else ./herald.toml if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The running host [default: $HERALD_URL, else the config's `server.listen`]
+    /// The running host, or unix: and the path of its socket [default: $HERALD_URL, else the config's `server.listen`, else
+    /// its `server.socket`]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
     /// A file with the token for the running host [default: the token in $HERALD_TOKEN]

@@ -215,7 +215,11 @@ pub fn server(sources: &Sources<'_>) -> Result<Server, Problems> {
     let outside = layers::Outside::new(schema::SCHEMA, &sources.env, &sources.flags, &mut problems);
     let layers = layers::Layers { defaults: &defaults, file: &file, outside: &outside };
     match schema::Sections::read(&layers, &mut problems) {
-        Some(sections) if problems.is_empty() => Ok(sections.server),
+        Some(schema::Sections { mut server, .. }) if problems.is_empty() => {
+            let base = sources.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+            server.socket = server.socket.map(|socket| base.join(socket));
+            Ok(server)
+        }
         _ => Err(Problems::new(problems)),
     }
 }
@@ -223,7 +227,7 @@ pub fn server(sources: &Sources<'_>) -> Result<Server, Problems> {
 impl Config {
     /// What is wrong with serving this config where `listen` is bound, which may be elsewhere than it says itself: no
     /// reload moves a running host.
-    pub fn check_bound(&self, listen: SocketAddr) -> Option<Problem> {
+    pub fn check_bound(&self, listen: Option<SocketAddr>) -> Option<Problem> {
         let open = tokens::is_open(listen, &self.server, &self.tokens);
         open.then(|| {
             Problem::new("server.token", "the host listens beyond this machine and would ask for no token any more")
@@ -234,6 +238,7 @@ impl Config {
     /// Puts relative paths where they belong.
     fn place(&mut self, base: &Path, variable: Variable<'_>) {
         self.store.path = base.join(&self.store.path);
+        self.server.socket = self.server.socket.take().map(|socket| base.join(socket));
         self.adapters.folder = self.adapters.folder.take().map(|folder| base.join(folder));
         self.adapters.cache = if self.adapters.cache.as_os_str().is_empty() {
             let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -11,7 +11,7 @@ use url::Url;
 use super::{
     adapters::{self, AdapterLimits},
     layers::Layers,
-    net::{address, host, network, web_url},
+    net::{address, host, mode, network, web_url},
     problems::Problem,
     size::{limit, size},
     tls::{self, TlsFiles},
@@ -73,8 +73,12 @@ macro_rules! sections {
 sections! {
     /// The API, the log and the stop. Units and reasons: `herald.default.toml`.
     server: Server {
-        /// Where the API listens.
-        listen: SocketAddr = address;
+        /// Where the API listens by TCP; none: nowhere.
+        listen: Option<SocketAddr> = optional(address);
+        /// The Unix socket where it listens, too.
+        socket: Option<PathBuf> = optional(path);
+        /// That file's permissions.
+        socket_mode: u32 = mode;
         /// Listens beyond this machine without tokens.
         insecure: bool = truth;
         /// Names of this host beside localhost, written as [`Url::host_str`] gives them.

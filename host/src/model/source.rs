@@ -87,12 +87,10 @@ impl fmt::Debug for Key {
 }
 
 impl Source {
-    /// Whether it may connect from there. Unknown is nobody's: a list was meant to keep somebody out.
+    /// Whether it may connect from there. None is this machine by the Unix socket, whose permissions say who may.
     pub fn may_come_from(&self, peer: Option<IpAddr>) -> bool {
-        self.allow_addresses.as_ref().is_none_or(|allowed| {
-            // An IPv4 address may come in the clothes of an IPv6 one.
-            let peer = peer.map(|peer| peer.to_canonical());
-            peer.is_some_and(|peer| allowed.iter().any(|range| range.contains(&peer)))
-        })
+        let (Some(allowed), Some(peer)) = (&self.allow_addresses, peer) else { return true };
+        // An IPv4 address may come in the clothes of an IPv6 one.
+        allowed.iter().any(|range| range.contains(&peer.to_canonical()))
     }
 }

@@ -40,7 +40,8 @@ fn a_source_says_how_it_signs_and_where_it_is() {
     );
     let config = case.config();
     assert!(config.warnings.is_empty());
-    let [a, b, c, d, e] = config.sources.as_slice() else { panic!() };
+    let [a, b, c, d] = &config.sources[..4] else { panic!() };
+    let e = &config.sources[4];
     let Some(Verify::StandardWebhooks(keys)) = &a.verify else { panic!() };
     assert!(matches!(keys.as_slice(), [WebhookKey::Secret(key), WebhookKey::Public(public)]
         if key.bytes().len() == 24 && public.len() == 32));
@@ -53,7 +54,7 @@ fn a_source_says_how_it_signs_and_where_it_is() {
     assert_eq!((keys[0].bytes(), how.around_timestamp.0.as_str()), (&b"s3cret-T0ken-of-github"[..], ""));
     let may = |address: &str| b.may_come_from(Some(address.parse().unwrap()));
     assert!(may("10.1.2.3") && may("::ffff:10.1.2.3") && may("::1") && !may("11.0.0.1") && !may("::2"));
-    assert!(!b.may_come_from(None) && a.may_come_from(None));
+    assert!(b.may_come_from(None) && a.may_come_from(None));
     let around = |source: &Source| match &source.verify {
         Some(Verify::Hmac(how, _)) => how.around_timestamp.clone(),
         _ => panic!(),
