@@ -44,3 +44,4 @@ mod store_model;
 mod tidy;
 mod tls;
 mod tokens;
+mod wire;

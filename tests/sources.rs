@@ -24,6 +24,9 @@ const OTHERS: &str = "[[source]]\nname = \"github\"\nverify = { hmac = \"sha256\
     verify = { hmac = \"sha256\", header = \"x-slack-signature\", prefix = \"v0=\", timestamp = \"x-slack-request-timestamp\", signed = \"v0:{timestamp}:{body}\" }\n";
 const TOKEN: &str = "[[server.token]]\nname = \"t\"\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\nscopes = [\"read\"]\n";
 
+/// Names and values.
+type Headers = Vec<(&'static str, String)>;
+
 fn setup(config: &str) -> Setup {
     let setup = Setup::new(config).clock(Clock::manual(NOW * 1000));
     keys(&setup, &[("billing", &whsec(KEY)), ("new", &whsec(NEW_KEY)), ("github", HMAC_KEY)]);
@@ -47,7 +50,7 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
 }
 
 /// The headers of Standard Webhooks.
-fn signed(key: &[u8], id: &str, time: u64, body: &str) -> Vec<(&'static str, String)> {
+fn signed(key: &[u8], id: &str, time: u64, body: &str) -> Headers {
     let signature = format!("v1,{}", BASE64.encode(mac(key, &format!("{id}.{time}.{body}"))));
     vec![("webhook-id", id.to_owned()), ("webhook-timestamp", time.to_string()), ("webhook-signature", signature)]
 }
@@ -83,7 +86,7 @@ async fn a_source_that_signs_needs_no_token_and_no_one_else_gets_past() {
     let without = |name: &str| good().into_iter().filter(|(known, _)| *known != name).collect::<Vec<_>>();
     let doubled = |name: &'static str| [good(), vec![(name, "x".to_owned())]].concat();
     let signature = good()[2].1.clone();
-    let tries: Vec<(Vec<(&str, String)>, &str, &str)> = vec![
+    let tries: Vec<(Headers, &str, &str)> = vec![
         (vec![], EVENT, "missing_signature"),
         (without("webhook-id"), EVENT, "missing_signature"),
         (without("webhook-timestamp"), EVENT, "missing_signature"),
@@ -183,10 +186,8 @@ async fn a_copied_post_delivers_nothing_again_whatever_is_changed_and_after_a_re
         ] {
             copies.push((source, [headers.clone(), vec![(name, value.to_owned())]].concat(), body));
         }
-        let binary = ["specversion", "type", "id", "source"].map(|name| (name, "1.0".to_owned()));
-        let names = ["ce-specversion", "ce-type", "ce-id", "ce-source"];
-        let binary = names.into_iter().zip(binary).map(|(name, (_, value))| (name, value)).collect();
-        copies.push((source, [headers, binary].concat(), body));
+        let binary = ["ce-specversion", "ce-type", "ce-id", "ce-source"].map(|name| (name, "1.0".to_owned()));
+        copies.push((source, [headers, binary.to_vec()].concat(), body));
     }
     for (source, headers, body) in &copies {
         let (status, answer) = post(&host, source, headers, body).await;
