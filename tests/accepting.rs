@@ -480,8 +480,9 @@ async fn too_large_a_body_is_answered_413_before_it_is_read_to_its_end() {
     let length = format!("Content-Length: {}\r\n\r\n", most + 1);
     let chunk = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n", most + 1, " ".repeat(most + 1));
     for rest in [length, chunk] {
-        let mut stream = TcpStream::connect(bench.host.app.address()).await.unwrap();
-        let request = format!("POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n{rest}");
+        let mut stream = TcpStream::connect(bench.host.address()).await.unwrap();
+        let request =
+            format!("POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{rest}");
         let mut answer = String::new();
         let talk = async {
             stream.write_all(request.as_bytes()).await.unwrap();

@@ -53,7 +53,7 @@ async fn a_good_change_is_applied_whole_without_a_restart() {
     let a = channel("a", &receiver.url("/a"));
     let setup = Setup::new(&a);
     let host = setup.start().await;
-    let started = host.app.address();
+    let started = host.address();
     assert_eq!(deliveries_of(&host, "1").await, 1);
     receiver.wait_for(1).await;
     // A new channel with its route, and another address for the old one, in one change.
@@ -71,7 +71,7 @@ async fn a_good_change_is_applied_whole_without_a_restart() {
         host.get(&format!("/v1/deliveries/{tested}?wait=30")).await.1.to_string().contains("/again")
     };
     until("the channel's new address", address).await;
-    assert_eq!((host.app.address(), host.get("/healthz").await.1["config"]["applied"].clone()), (started, json!(true)));
+    assert_eq!((host.address(), host.get("/healthz").await.1["config"]["applied"].clone()), (started, json!(true)));
     host.stop().await;
 }
 

@@ -91,7 +91,7 @@ async fn an_event_whose_sender_hangs_up_before_the_answer_is_delivered_like_any_
     for number in 1..200 {
         let body = events(number, number + 1);
         let mut stream = tokio::net::TcpStream::connect(host.base.trim_start_matches("http://")).await.unwrap();
-        let head = format!("POST /v1/events HTTP/1.1\r\nhost: herald\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!("POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all((head + &body).as_bytes()).await.unwrap();
         // Now and then after a moment, so that some are in the middle of their commit.
         for _ in 0..number % 50 {

@@ -180,7 +180,7 @@ async fn a_config_that_changes_during_the_start_is_used() {
         }
     })
     .await;
-    let url = format!("http://{}/v1/events", app.address());
+    let url = format!("http://{}/v1/events", app.address().unwrap());
     http().post(url).body(r#"{"type":"test"}"#).send().await.unwrap();
     receiver.wait_for(1).await;
     within("the stop", app.stop()).await.unwrap();

@@ -15,7 +15,7 @@ use crate::harness::{Setup, TestHost, process::Program, within};
 /// What a client is given in these tests.
 const GIVEN: Duration = Duration::from_millis(300);
 /// A head that is whole.
-const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
+const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// With one channel that delivers nothing for now, and `request_timeout` as it is said here.
 fn setup(request_timeout: &str) -> Setup {
@@ -85,7 +85,7 @@ async fn a_head_that_dribbles_and_a_client_that_says_nothing_are_closed() {
     for (begin, drop) in [("", ""), ("GET /healthz HTTP/1.1\r\nX: ", "x"), ("POST /v1/events HTTP/1.1\r\n", "a: b\r\n")]
     {
         let begun = Stopwatch::start();
-        let mut stream = connect(host.app.address()).await;
+        let mut stream = connect(host.address()).await;
         say(&mut stream, begin).await;
         assert_eq!(dribble(&mut stream, drop).await, "", "{begin:?}");
         assert!(begun.elapsed() >= GIVEN, "{begin:?} was closed after {:?}", begun.elapsed());
@@ -97,8 +97,8 @@ async fn a_head_that_dribbles_and_a_client_that_says_nothing_are_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_dribbles_is_answered_408_and_nothing_comes_of_it() {
     let host = start().await;
-    let sized = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n{{");
-    let chunked = "POST /v1/events?a=b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    let sized = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n{{");
+    let chunked = "POST /v1/events?a=b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
     for (begin, drop) in [
         (sized("/v1/events"), " "),
         (sized("/v1/events"), ""),
@@ -106,7 +106,7 @@ async fn a_body_that_dribbles_is_answered_408_and_nothing_comes_of_it() {
         (sized("/v1/channels/c/disable"), " "),
     ] {
         let begun = Stopwatch::start();
-        let mut stream = connect(host.app.address()).await;
+        let mut stream = connect(host.address()).await;
         say(&mut stream, &begin).await;
         let heard = dribble(&mut stream, drop).await;
         assert!(begun.elapsed() >= GIVEN, "{begin:?} was ended after {:?}", begun.elapsed());
@@ -126,14 +126,14 @@ async fn a_body_that_dribbles_is_answered_408_and_nothing_comes_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_kept_may_be_idle_for_longer_and_its_next_head_may_not() {
     let host = start().await;
-    let mut kept = connect(host.app.address()).await;
-    let mut other = connect(host.app.address()).await;
+    let mut kept = connect(host.address()).await;
+    let mut other = connect(host.address()).await;
     for stream in [&mut kept, &mut other] {
         say(stream, ASK).await;
         answer(stream).await;
     }
     // Whoever says nothing is closed only after the time for a head; the others have been idle for as long by then.
-    let mut silent = connect(host.app.address()).await;
+    let mut silent = connect(host.address()).await;
     dribble(&mut silent, "").await;
     for _ in 0..2 {
         say(&mut kept, ASK).await;
@@ -175,9 +175,9 @@ async fn more_requests_than_the_host_takes_at_a_time_are_answered_503_and_health
         within(&format!("an answer of {wanted}"), asking).await
     };
     // Two whose bodies are not whole yet.
-    let mut held = [connect(host.app.address()).await, connect(host.app.address()).await];
+    let mut held = [connect(host.address()).await, connect(host.address()).await];
     for stream in &mut held {
-        say(stream, "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n{").await;
+        say(stream, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{").await;
     }
     let refused = until(503).await;
     assert_eq!(refused.headers()["retry-after"], "1");
@@ -193,8 +193,8 @@ async fn more_requests_than_the_host_takes_at_a_time_are_answered_503_and_health
     say(&mut first, "\"type\":\"a\"}").await;
     assert!(self::answer(&mut first).await.starts_with("HTTP/1.1 202 "));
     until(200).await;
-    let mut third = connect(host.app.address()).await;
-    say(&mut third, "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n{").await;
+    let mut third = connect(host.address()).await;
+    say(&mut third, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{").await;
     until(503).await;
     drop(second);
     until(200).await;
@@ -206,7 +206,7 @@ async fn more_requests_than_the_host_takes_at_a_time_are_answered_503_and_health
 async fn a_head_of_too_many_headers_is_answered_431() {
     let host = start().await;
     for (count, status) in [(99, "200"), (101, "431")] {
-        let mut stream = connect(host.app.address()).await;
+        let mut stream = connect(host.address()).await;
         say(&mut stream, &ASK.replace("\r\n\r\n", &format!("\r\n{}\r\n", "a: b\r\n".repeat(count)))).await;
         assert!(answer(&mut stream).await.starts_with(&format!("HTTP/1.1 {status} ")), "{count} headers");
     }
@@ -216,9 +216,10 @@ async fn a_head_of_too_many_headers_is_answered_431() {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_requests_at_once_are_answered_in_their_order() {
     let host = start().await;
-    let mut stream = connect(host.app.address()).await;
+    let mut stream = connect(host.address()).await;
     let event = |id: u8| format!("{{\"type\":\"a\",\"id\":\"{id}\"}}");
-    let post = |id: u8| format!("POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 21\r\n\r\n{}", event(id));
+    let post =
+        |id: u8| format!("POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 21\r\n\r\n{}", event(id));
     say(&mut stream, &[post(1), post(2), ASK.to_owned(), post(3)].concat()).await;
     let mut answers = Vec::new();
     for _ in 0..2 {
@@ -234,7 +235,7 @@ async fn several_requests_at_once_are_answered_in_their_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_without_a_request_do_not_hold_up_a_stop_and_a_request_is_finished() {
     let host = setup("1h").start().await;
-    let address = host.app.address();
+    let address = host.address();
     let mut silent = connect(address).await;
     let mut kept = connect(address).await;
     say(&mut kept, ASK).await;
@@ -244,7 +245,7 @@ async fn connections_without_a_request_do_not_hold_up_a_stop_and_a_request_is_fi
     let id = host.deliveries().await[0].delivery.id;
     let mut asking = connect(address).await;
     // What comes with a request is under way when that is answered.
-    say(&mut asking, &format!("{ASK}GET /v1/deliveries/{id}?wait=1 HTTP/1.1\r\nHost: h\r\n\r\nGET")).await;
+    say(&mut asking, &format!("{ASK}GET /v1/deliveries/{id}?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET")).await;
     answer(&mut asking).await;
     let begun = Stopwatch::start();
     let finished = async {

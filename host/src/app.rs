@@ -3,6 +3,7 @@
 mod check;
 mod plan;
 mod reload;
+mod socket;
 
 use std::{
     net::SocketAddr,
@@ -15,7 +16,7 @@ use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 use crate::{
     adapter::{Cache, CallThreads, Limits, Options, Registry, WatchHandle},
-    api::{self, Face},
+    api::{self, Face, Listeners},
     clock::Clock,
     config::{AdapterLimits, Adapters, Config, Problems, Sources},
     outbound::Client,
@@ -25,10 +26,11 @@ use crate::{
 
 pub use check::{check, problems};
 pub use reload::ReloadHandle;
+use socket::Socket;
 
 /// A host that is running.
 pub struct App {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     pipeline: Pipeline,
     face: Face,
     config: Config,
@@ -36,6 +38,7 @@ pub struct App {
     stop: Arc<Notify>,
     _adapters: Option<WatchHandle>,
     reload: Option<ReloadHandle>,
+    _socket: Option<Socket>,
 }
 
 /// Where a config came from, for reading it again. References are read from this process's environment.
@@ -69,16 +72,25 @@ impl Origin {
 impl App {
     /// Binds, then builds everything; `/healthz` and `/readyz` answer meanwhile. When this returns events are accepted.
     pub async fn start(config: Config, origin: Option<Origin>, clock: Clock) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
-            format!("cannot listen on {}; set `server.listen` to a free address", config.server.listen)
-        })?;
-        let address = listener.local_addr()?;
-        let face = Face::new(config.server.request_timeout, config.tokens.clone());
+        let tls = plan::tls(&config).map_err(|problem| Problems::new(vec![problem]))?;
+        let tcp = match config.server.listen {
+            Some(listen) => Some(
+                TcpListener::bind(listen)
+                    .await
+                    .with_context(|| format!("cannot listen on {listen}; set `server.listen` to a free address"))?,
+            ),
+            None => None,
+        };
+        let address = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
+        let socket = config.server.socket.as_deref();
+        let (unix, file) = socket.map(|path| socket::bind(path, config.server.socket_mode)).transpose()?.unzip();
+        let face = Face::new(config.server.request_timeout, plan::access(&config, address), tls);
         let stop = Arc::new(Notify::new());
         let stopped = stop.clone();
-        let server = tokio::spawn(api::serve(listener, face.clone(), config.server.max_requests, async move {
-            stopped.notified().await;
-        }));
+        let server =
+            tokio::spawn(api::serve(Listeners { tcp, unix }, face.clone(), config.server.max_requests, async move {
+                stopped.notified().await;
+            }));
         let built = config.clone();
         let pipeline = tokio::task::spawn_blocking(move || build(&built, clock)).await??;
         pipeline.apply(plan::plan(&config), plan::outbound(&config))?;
@@ -89,12 +101,14 @@ impl App {
             None => None,
         };
         face.ready(pipeline.clone(), config.server.max_body);
-        tracing::info!(%address, channels = config.channels.len(), store = %config.store.path.display(), "ready");
-        Ok(Self { address, pipeline, face, config, server, stop, _adapters: adapters, reload })
+        let socket = socket.map(|path| tracing::field::display(path.display()));
+        let listens = address.map(tracing::field::display);
+        tracing::info!(address = listens, socket, channels = config.channels.len(), store = %config.store.path.display(), "ready");
+        Ok(Self { address, pipeline, face, config, server, stop, _adapters: adapters, reload, _socket: file })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    /// Where it listens by TCP.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 

@@ -1,6 +1,7 @@
 //! A host in this process, with a store, an adapters folder and a config in a folder of its own.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -63,7 +64,11 @@ impl Setup {
         let origin = Origin { file: Some(self.config()), ..Origin::default() };
         let config = origin.load().unwrap_or_else(|problems| panic!("{problems}"));
         let app = App::start(config, Some(origin), self.clock.clone()).await.unwrap();
-        TestHost { base: format!("http://{}", app.address()), http: http(), app }
+        TestHost {
+            base: app.address().map(|address| format!("http://{address}")).unwrap_or_default(),
+            http: http(),
+            app,
+        }
     }
 }
 
@@ -85,6 +90,10 @@ pub struct TestHost {
 }
 
 impl TestHost {
+    pub fn address(&self) -> SocketAddr {
+        self.app.address().unwrap()
+    }
+
     /// Posts JSON, whatever it is.
     pub async fn post(&self, body: impl Into<String>) -> (StatusCode, Value) {
         self.post_as("application/json", body.into(), &[]).await

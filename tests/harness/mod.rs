@@ -15,7 +15,12 @@ pub mod process;
 mod receiver;
 pub mod tls;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 pub use dice::{Dice, rounds};
 pub use host::{Setup, TestHost, http, seconds};
@@ -33,4 +38,13 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         panic!("waited {DEADLINE:?} in vain for: {what}");
     };
     value
+}
+
+/// All that is answered to these bytes, until the host closes the connection.
+pub async fn raw(address: SocketAddr, said: &str) -> String {
+    let mut stream = within("a connection", TcpStream::connect(address)).await.unwrap();
+    within("the request to be taken", stream.write_all(said.as_bytes())).await.unwrap();
+    let mut heard = Vec::new();
+    within("the end of the connection", stream.read_to_end(&mut heard)).await.unwrap();
+    String::from_utf8(heard).unwrap()
 }

@@ -32,6 +32,14 @@ impl Authority {
         self.sign(&CertificateParams::new([name.to_owned()]).unwrap(), protocols)
     }
 
+    /// A certificate for these names and its key, both PEM.
+    pub fn pems(&self, names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
     /// The same with a certificate whose time is over.
     pub fn expired(&self, name: &str) -> TlsAcceptor {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();

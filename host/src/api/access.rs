@@ -6,19 +6,36 @@
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::Response,
 };
 
-use super::{Face, error::ApiError};
-use crate::model::{Scope, Token, scopes_of};
+use super::{Face, browser, error::ApiError};
+use crate::model::{Scope, Source, Token, scopes_of};
+
+/// Who is let in. A changed config replaces it whole.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// None: nobody is asked for one.
+    pub tokens: Vec<Token>,
+    /// Names that this host is asked for by, beside localhost; names of pages that may ask.
+    pub allowed_hosts: Vec<String>,
+    /// It listens on loopback, and nowhere else.
+    pub only_local: bool,
+    /// Who posts to a path of its own.
+    pub sources: Vec<Source>,
+    /// Events are taken that no signature proves.
+    pub unsigned_events: bool,
+}
 
 /// What whoever asks must have, where tokens are configured at all.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Needs {
     /// Nothing: balancers and supervisors have no token.
     Nothing,
+    /// What its source is asked for, by [`super::sources`]; and to be no page of another site.
+    Source,
     /// A token, whatever it allows: there is nothing there, and strangers need not know.
     Token,
     /// A token with this scope.
@@ -31,17 +48,32 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    face.admit(request.headers(), needs)?;
+    face.admit(request.uri(), request.headers(), needs)?;
     Ok(next.run(request).await)
 }
 
 impl Face {
-    /// Lets the request pass, or says why not: 401 without a token that is known, 403 when it does not allow this.
-    pub(super) fn admit(&self, headers: &HeaderMap, needs: Needs) -> Result<(), ApiError> {
-        match needs {
-            Needs::Nothing => Ok(()),
-            needs => admit(&self.0.tokens.load(), headers, needs),
+    /// Lets the request pass, or says why not: 403 to another site's page, 401 without a token that is known, 403 when it
+    /// does not allow this.
+    pub(super) fn admit(&self, uri: &Uri, headers: &HeaderMap, needs: Needs) -> Result<(), ApiError> {
+        if let Needs::Nothing = needs {
+            return Ok(());
         }
+        let access = self.0.access.load();
+        browser::check(&access, uri, headers)?;
+        if let Needs::Source = needs {
+            return Ok(());
+        }
+        admit(&access.tokens, headers, needs)?;
+        if matches!(needs, Needs::Scope(Scope::EventsWrite)) && !access.unsigned_events {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "unsigned_event",
+                "this host takes signed events only",
+                "post to /v1/sources/NAME/events as a [[source]] that signs, or set `server.unsigned_events`",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -99,6 +131,6 @@ impl FromRequestParts<Face> for MayRead {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, face: &Face) -> Result<Self, Self::Rejection> {
-        Ok(Self(face.admit(&parts.headers, Needs::Scope(Scope::Read)).is_ok()))
+        Ok(Self(face.admit(&parts.uri, &parts.headers, Needs::Scope(Scope::Read)).is_ok()))
     }
 }

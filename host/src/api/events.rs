@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    Face,
+    Face, Ready,
     access::Needs,
     error::{self, ApiError},
 };
@@ -27,7 +27,7 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// 202 after the commit, with the ids and the number of deliveries. Called without the router, as every event comes here.
 pub(super) async fn accept(face: &Face, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, ApiError> {
-    face.admit(request.headers(), NEEDS)?;
+    face.admit(request.uri(), request.headers(), NEEDS)?;
     let ready = face.get()?;
     let (Parts { headers, .. }, body) = request.into_parts();
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -37,14 +37,17 @@ pub(super) async fn accept(face: &Face, request: Request<Incoming>) -> Result<Re
     let content_type = bare(text(header::CONTENT_TYPE).unwrap_or_default());
     let post = Post {
         content_type: &content_type,
-        ce_headers: headers
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value.to_str().ok()?)))
-            .collect(),
+        ce_headers: ce_headers(&headers),
         idempotency_key,
         body,
+        ..Post::default()
     };
-    let receipt = ready.pipeline.accept(&post).await?;
+    store(&ready, &post).await
+}
+
+/// The answer to a post that may be stored.
+pub(super) async fn store(ready: &Ready, post: &Post<'_>) -> Result<Response<Full<Bytes>>, ApiError> {
+    let receipt = ready.pipeline.accept(post).await?;
     match receipt.events.as_slice() {
         [event] if !receipt.is_list => accepted(event),
         events => {
@@ -67,14 +70,20 @@ fn accepted(receipt: &impl Serialize) -> Result<Response<Full<Bytes>>, ApiError>
     Ok(answer)
 }
 
+/// The attributes of a CloudEvent: names without `ce-`.
+pub(super) fn ce_headers(headers: &HeaderMap) -> Vec<(&str, &str)> {
+    let all = headers.iter();
+    all.filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value.to_str().ok()?))).collect()
+}
+
 /// A content type without its parameters, lower case.
-fn bare(content_type: &str) -> Cow<'_, str> {
+pub(super) fn bare(content_type: &str) -> Cow<'_, str> {
     let bare = content_type.split(';').next().unwrap_or_default().trim();
     if bare.bytes().any(|byte| byte.is_ascii_uppercase()) { bare.to_ascii_lowercase().into() } else { bare.into() }
 }
 
 /// A key that can't be read must not be taken for none: the event would be delivered twice.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get(&IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
@@ -89,7 +98,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     }
 }
 
-fn refuse_encoding(encoding: Option<&str>) -> Result<(), ApiError> {
+pub(super) fn refuse_encoding(encoding: Option<&str>) -> Result<(), ApiError> {
     match encoding {
         None | Some("identity" | "") => Ok(()),
         Some(encoding) => Err(ApiError::new(

@@ -61,9 +61,13 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-pub(super) async fn metrics(Host(pipeline): Host) -> impl IntoResponse {
+pub(super) async fn metrics(State(face): State<Face>, Host(pipeline): Host) -> impl IntoResponse {
     let mut text = Text::default();
     counters(&mut text, &pipeline);
+    let refused = face.0.refusals.all().into_iter();
+    let refused = refused.map(|(source, check, count)| (vec![("source", source), ("check", check.to_owned())], count));
+    let help = "Posts of a source that were refused since the start, by what was wrong.";
+    text.family("herald_source_refused_total", "counter", help, refused.collect());
     let store = pipeline.store();
     let writable = u64::from(store.trouble().is_none());
     text.family("herald_store_writable", "gauge", "0 while events are refused.", vec![(vec![], writable)]);

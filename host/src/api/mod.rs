@@ -5,6 +5,7 @@
 mod access;
 mod adapters;
 mod body;
+mod browser;
 mod channels;
 mod deliveries;
 mod error;
@@ -16,6 +17,9 @@ mod replay;
 mod retry;
 mod serve;
 mod slow;
+mod sources;
+mod tls;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,14 +33,13 @@ use axum::{
 };
 use bytes::Bytes;
 
-use crate::{
-    model::{Scope, Token},
-    pipeline::Pipeline,
-};
+use crate::{model::Scope, pipeline::Pipeline};
 use access::Needs;
 use error::ApiError;
 
-pub use serve::serve;
+pub use access::Access;
+pub use serve::{Listeners, serve};
+pub use tls::Tls;
 
 /// What the API knows of its host. Cheap to clone; there from before the host is ready until after it has stopped.
 #[derive(Clone)]
@@ -47,8 +50,10 @@ struct Inner {
     ready: ArcSwapOption<Ready>,
     stopping: std::sync::atomic::AtomicBool,
     reload: ArcSwap<Vec<String>>,
-    /// None: nobody is asked for one.
-    tokens: ArcSwap<Vec<Token>>,
+    access: ArcSwap<Access>,
+    refusals: sources::Refusals,
+    /// None: HTTP is spoken in clear.
+    tls: ArcSwapOption<Tls>,
 }
 
 struct Ready {
@@ -58,14 +63,16 @@ struct Ready {
 
 impl Face {
     /// Of a host that is not ready yet. `request_timeout` is how long a client may take for the head of a request, and as
-    /// long again for its body. Of these `tokens` every request has to bring one, unless there are none.
-    pub fn new(request_timeout: Duration, tokens: Vec<Token>) -> Self {
+    /// long again for its body.
+    pub fn new(request_timeout: Duration, access: Access, tls: Option<Tls>) -> Self {
         Self(Arc::new(Inner {
             request_timeout,
             ready: ArcSwapOption::default(),
             stopping: std::sync::atomic::AtomicBool::default(),
             reload: ArcSwap::default(),
-            tokens: ArcSwap::from_pointee(tokens),
+            access: ArcSwap::from_pointee(access),
+            refusals: sources::Refusals::default(),
+            tls: ArcSwapOption::from_pointee(tls),
         }))
     }
 
@@ -89,9 +96,14 @@ impl Face {
         self.0.reload.store(Arc::new(problems));
     }
 
-    /// From the next request on, also on connections that are there already, these tokens hold and no others.
-    pub fn set_tokens(&self, tokens: Vec<Token>) {
-        self.0.tokens.store(Arc::new(tokens));
+    /// From the next request on, also on connections that are there already, this holds and nothing else.
+    pub fn set_access(&self, access: Access) {
+        self.0.access.store(Arc::new(access));
+    }
+
+    /// From the next connection on this is spoken.
+    pub fn set_tls(&self, tls: Option<Tls>) {
+        self.0.tls.store(tls.map(Arc::new));
     }
 
     fn get(&self) -> Result<Arc<Ready>, ApiError> {
@@ -149,7 +161,7 @@ impl axum::extract::FromRequestParts<Face> for Segment {
 }
 
 /// Every route with what it needs: there can be none without.
-fn routes() -> [(&'static str, Needs, MethodRouter<Face>); 20] {
+fn routes() -> [(&'static str, Needs, MethodRouter<Face>); 21] {
     const READ: Needs = Needs::Scope(Scope::Read);
     const MANAGE: Needs = Needs::Scope(Scope::Manage);
     [
@@ -157,6 +169,7 @@ fn routes() -> [(&'static str, Needs, MethodRouter<Face>); 20] {
         ("/readyz", Needs::Nothing, get(health::readyz)),
         ("/metrics", READ, get(health::metrics)),
         (events::PATH, events::NEEDS, any(events::only_posted)),
+        ("/v1/sources/{name}/events", Needs::Source, post(sources::accept)),
         ("/v1/events/replay", MANAGE, post(replay::all)),
         ("/v1/events/{id}/replay", MANAGE, post(replay::one)),
         ("/v1/deliveries", READ, get(deliveries::list)),

@@ -2,7 +2,15 @@
 //!
 //! `POST /v1/events` goes straight to its handler, everything else to the router.
 
-use std::{convert::Infallible, future::Future, io::ErrorKind, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, pending},
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -19,7 +27,8 @@ use hyper::{
 };
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{Semaphore, watch},
 };
 
@@ -28,6 +37,8 @@ use super::{
     error::ApiError,
     events, router,
     slow::{Heard, Limits, Talk, too_slow},
+    sources::Peer,
+    tls::Tls,
 };
 use crate::clock;
 
@@ -36,6 +47,14 @@ use crate::clock;
 const IDLE: Duration = Duration::from_mins(10);
 /// How long nothing is accepted after the machine could not do it, out of file descriptors for example.
 const BREATH: Duration = Duration::from_secs(1);
+
+/// Where connections come from.
+pub struct Listeners {
+    /// By TCP, under TLS where there is a certificate.
+    pub tcp: Option<TcpListener>,
+    /// By a Unix socket, in clear: what is said there stays on the machine.
+    pub unix: Option<UnixListener>,
+}
 
 /// What every connection needs.
 struct Served {
@@ -49,7 +68,7 @@ struct Served {
 
 /// Serves up to `max_requests` requests at a time until `stop` is over, then finishes what is under way; idle connections
 /// are closed at once.
-pub async fn serve(listener: TcpListener, face: Face, max_requests: usize, stop: impl Future<Output = ()>) {
+pub async fn serve(listeners: Listeners, face: Face, max_requests: usize, stop: impl Future<Output = ()>) {
     let limits = Limits { head: face.request_timeout(), idle: IDLE };
     let router = TowerToHyperService::new(router(face.clone()));
     let served = Arc::new(Served { face, router, http: http(), limits, room: Semaphore::new(max_requests) });
@@ -59,12 +78,15 @@ pub async fn serve(listener: TcpListener, face: Face, max_requests: usize, stop:
     loop {
         tokio::select! {
             () = &mut stop => break,
-            socket = accept(&listener) => {
-                tokio::spawn(connection(socket, served.clone(), stopped.clone()));
+            (socket, peer) = by_tcp(listeners.tcp.as_ref()) => {
+                tokio::spawn(connection(socket, Peer(Some(peer.ip())), served.clone(), stopped.clone()));
+            }
+            socket = by_unix(listeners.unix.as_ref()) => {
+                tokio::spawn(talk(socket, Peer(None), served.clone(), stopped.clone()));
             }
         }
     }
-    drop((listener, stopped));
+    drop((listeners, stopped));
     let _ = stopping.send(());
     stopping.closed().await;
 }
@@ -78,10 +100,10 @@ fn http() -> Builder {
 }
 
 /// The next connection, however long that takes and whatever goes wrong meanwhile.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept<T, F: Future<Output = io::Result<T>>>(next: impl Fn() -> F) -> T {
     loop {
-        match listener.accept().await {
-            Ok((socket, _)) => return socket,
+        match next().await {
+            Ok(accepted) => return accepted,
             Err(error) if is_of_one_connection(error.kind()) => {}
             Err(error) => {
                 tracing::error!(%error, "no connection can be accepted");
@@ -91,15 +113,52 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
+async fn by_tcp(listener: Option<&TcpListener>) -> (TcpStream, SocketAddr) {
+    match listener {
+        Some(listener) => accept(|| listener.accept()).await,
+        None => pending().await,
+    }
+}
+
+async fn by_unix(listener: Option<&UnixListener>) -> UnixStream {
+    match listener {
+        Some(listener) => accept(|| listener.accept()).await.0,
+        None => pending().await,
+    }
+}
+
 /// The client is gone already; the next one is not concerned.
 fn is_of_one_connection(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
 }
 
-/// Serves a connection to its end: that of the client, of its patience with us, or of ours with it.
-async fn connection(socket: TcpStream, served: Arc<Served>, mut stop: watch::Receiver<()>) {
+/// Serves a connection, behind a handshake where TLS is spoken, for which a client has as long as for a head.
+async fn connection(socket: TcpStream, peer: Peer, served: Arc<Served>, mut stop: watch::Receiver<()>) {
     // Several answers that are asked for at once must not wait for one another's acknowledgement. An error changes that.
     let _ = socket.set_nodelay(true);
+    let Some(tls) = served.face.0.tls.load_full() else {
+        return talk(socket, peer, served, stop).await;
+    };
+    let handshake = async {
+        tokio::select! {
+            shaken = tokio::time::timeout(served.limits.head, Tls::clone(&tls).accept(socket)) => Some(shaken),
+            _ = stop.changed() => None,
+        }
+    };
+    // In boxes, so that a connection in clear does not carry about the room that this needs.
+    match Box::pin(handshake).await {
+        Some(Ok(Ok(stream))) => Box::pin(talk(stream, peer, served, stop)).await,
+        Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake with the API has failed"),
+        Some(Err(_)) => tracing::debug!("a TLS handshake with the API was not finished in time"),
+        None => {}
+    }
+}
+
+/// Serves a connection to its end: that of the client, of its patience with us, or of ours with it.
+async fn talk<S>(socket: S, peer: Peer, served: Arc<Served>, mut stop: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let talk = Arc::new(Talk::default());
     let (limits, io) = (served.limits, Heard::new(TokioIo::new(socket), talk.clone()));
     let asked = talk.clone();
@@ -107,7 +166,7 @@ async fn connection(socket: TcpStream, served: Arc<Served>, mut stop: watch::Rec
         asked.asked();
         let (served, talk) = (served.clone(), asked.clone());
         async move {
-            let answer = answer(&served, request).await;
+            let answer = answer(&served, peer, request).await;
             talk.answered();
             Ok::<_, Infallible>(answer)
         }
@@ -151,7 +210,7 @@ fn busy() -> Response<Body> {
     answer
 }
 
-async fn answer(served: &Served, request: Request<Incoming>) -> Response<Either<Full<Bytes>, Body>> {
+async fn answer(served: &Served, peer: Peer, mut request: Request<Incoming>) -> Response<Either<Full<Bytes>, Body>> {
     // Given back with the answer; where there is none any more, whoever looks after the host is answered all the same.
     let room = served.room.try_acquire();
     if room.is_err() && !HEALTH.contains(&request.uri().path()) {
@@ -163,6 +222,7 @@ async fn answer(served: &Served, request: Request<Incoming>) -> Response<Either<
             Err(error) => error.into_response().map(Either::Right),
         };
     }
+    request.extensions_mut().insert(peer);
     // In a box, so that an event does not carry about the room that this would need.
     let answer = Box::pin(served.router.call(request)).await;
     answer.unwrap_or_else(|never| match never {}).map(Either::Right)

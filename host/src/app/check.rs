@@ -27,6 +27,7 @@ pub fn check(sources: &Sources<'_>) -> anyhow::Result<(Problems, Problems)> {
     let warnings = config.warnings.iter().cloned().chain(inline_secrets(&config, &registry));
     let warnings = Problems::new(warnings.chain(missing_folder(&config)).collect());
     let mut all = found.into_vec();
+    all.extend(plan::tls(&config).err());
     all.extend(problems(&config, &registry));
     Ok((Problems::new(all), warnings))
 }

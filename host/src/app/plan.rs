@@ -1,10 +1,11 @@
 //! From the checked config to what each part is given.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     adapter::LiveChannel,
-    config::{self, Config},
+    api::{Access, Tls},
+    config::{self, Config, Problem},
     outbound::Options,
     pipeline::{Channel, Plan, Retention},
 };
@@ -18,6 +19,25 @@ pub(super) fn plan(config: &Config) -> Plan {
         app_url: config.server.app_url.clone(),
         retention: Retention { keep: config.store.keep, max_size: config.store.max_size },
     }
+}
+
+/// Who is let in by the API, which listens on `address`, if by TCP at all: no browser reaches a Unix socket.
+pub(super) fn access(config: &Config, address: Option<SocketAddr>) -> Access {
+    Access {
+        tokens: config.tokens.clone(),
+        allowed_hosts: config.server.allowed_hosts.clone(),
+        sources: config.sources.clone(),
+        unsigned_events: config.server.unsigned_events,
+        only_local: address.is_some_and(|address| address.ip().to_canonical().is_loopback()),
+    }
+}
+
+/// What is spoken under; none: nothing but plain HTTP.
+pub(super) fn tls(config: &Config) -> Result<Option<Tls>, Problem> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    Tls::new(&tls.certificate, tls.key.bytes()).map(Some).map_err(|message| {
+        Problem::new("server.tls", message).hint("both are PEM, the host's own certificate first, the key unencrypted")
+    })
 }
 
 /// A channel, what it does not say itself taken from `[delivery]`.

@@ -38,7 +38,7 @@ struct Reloader {
     /// What runs.
     current: Config,
     /// Where the API listens, whatever the config says by now.
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     pipeline: Pipeline,
     face: Face,
     runtime: tokio::runtime::Handle,
@@ -67,7 +67,7 @@ impl ReloadHandle {
     pub(super) fn start(
         origin: Origin,
         current: Config,
-        address: SocketAddr,
+        address: Option<SocketAddr>,
         pipeline: Pipeline,
         face: Face,
     ) -> std::io::Result<Option<Self>> {
@@ -129,7 +129,7 @@ impl Drop for ReloadHandle {
 impl Reloader {
     /// Uses the file when it has changed and stands still; says when to look again.
     fn look(&mut self) -> Duration {
-        let found = Fingerprint::of(&self.file).map_err(|error| error.to_string());
+        let found = self.found();
         if found == self.seen {
             self.pending = None;
             return RESCAN;
@@ -155,11 +155,17 @@ impl Reloader {
         left
     }
 
+    /// With the certificate and its key: they are renewed in their places.
+    fn found(&self) -> Found {
+        let beside = self.current.tls.as_ref().map_or(&[][..], |tls| &tls.files);
+        Fingerprint::of(&self.file, beside).map_err(|error| error.to_string())
+    }
+
     /// Reads the file and uses it, or says what is wrong with it.
     fn reload(&mut self) -> Duration {
         self.pending = None;
         self.inode = wake::inode(&self.file).unwrap_or_default();
-        self.seen = Fingerprint::of(&self.file).map_err(|error| error.to_string());
+        self.seen = self.found();
         self.use_it();
         // It may have changed meanwhile.
         SETTLE
@@ -186,6 +192,7 @@ impl Reloader {
         if let Some(problem) = next.check_bound(self.address) {
             return Err(Problems::new(vec![problem]));
         }
+        let tls = plan::tls(&next).map_err(|problem| Problems::new(vec![problem]))?;
         let registry = self.pipeline.registry();
         let problems = check::channel_problems(&next, registry);
         let (missing, wrong): (Vec<_>, Vec<_>) = problems.into_iter().partition(check::is_missing_adapter);
@@ -208,7 +215,10 @@ impl Reloader {
         self.pipeline
             .apply(plan::plan(&next), plan::outbound(&next))
             .map_err(|error| Problems::new(vec![Problem::new("outbound", error.to_string())]))?;
-        self.face.set_tokens(next.tokens.clone());
+        self.face.set_access(plan::access(&next, self.address));
+        self.face.set_tls(tls);
+        // It may name other files than before.
+        self.seen = next.fingerprint.ok_or_else(String::new);
         self.current = next;
         Ok(())
     }
@@ -218,6 +228,8 @@ impl Reloader {
         let current = &self.current;
         for (section, changed) in [
             ("server.listen", current.server.listen != next.server.listen),
+            ("server.socket", current.server.socket != next.server.socket),
+            ("server.socket_mode", current.server.socket_mode != next.server.socket_mode),
             ("server.max_body", current.server.max_body != next.server.max_body),
             ("server.max_requests", current.server.max_requests != next.server.max_requests),
             ("server.request_timeout", current.server.request_timeout != next.server.request_timeout),

@@ -22,12 +22,17 @@ pub(super) struct Common {
     /// The config file [default: $HERALD_CONFIG, else ./herald.toml if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The running host [default: $HERALD_URL, else the config's `server.listen`]
+    /// The running host, or unix: and the path of its socket [default: $HERALD_URL, else the config's `server.listen`, else
+    /// its `server.socket`]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
     /// A file with the token for the running host [default: the token in $HERALD_TOKEN]
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// A file with the certificates (PEM) of the authority to trust for an https:// URL [default: $HERALD_CA, else those
+    /// that this machine trusts]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,

@@ -1,6 +1,6 @@
 //! The running host, as the commands talk to it: by its HTTP API.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 use anyhow::{Context, anyhow};
 use reqwest::{
@@ -19,6 +19,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 const LONGEST_TOKEN_FILE: usize = 4 << 10;
+const LONGEST_CA: usize = 1 << 20;
 
 /// Why a host did not do what it was asked.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ impl From<NoAnswer> for anyhow::Error {
 /// A host's address and a connection to it.
 pub(super) struct Remote {
     base: String,
+    /// For people: where it is asked.
+    shown: String,
     /// By `--url` or `HERALD_URL`: that one is meant and no other.
     pub named: bool,
     /// What is sent with every request; marked as a secret, so that nothing prints it.
@@ -48,12 +51,18 @@ pub(super) struct Remote {
 impl Remote {
     /// Finds the host by `--url`, `HERALD_URL` or the config's `server.listen`.
     pub fn find(common: &Common) -> anyhow::Result<Self> {
-        let (base, named) = base(common)?;
+        let (place, named) = place(common)?;
+        let (base, shown, socket) = match place {
+            Place::Url(url) => (url.clone(), url, None),
+            // The name is nobody's: whoever has the socket is reached.
+            Place::Socket(path) => ("http://localhost".to_owned(), format!("unix:{}", path.display()), Some(path)),
+        };
         Ok(Self {
             base,
+            shown,
             named,
             token: token(common)?,
-            http: client()?,
+            http: client(authority(common)?, socket)?,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         })
     }
@@ -111,7 +120,7 @@ impl Remote {
             return Ok(Value::Null);
         }
         let answer = serde_json::from_slice(&body)
-            .with_context(|| format!("{} answered {status}, and not in JSON: is it Herald?", self.base));
+            .with_context(|| format!("{} answered {status}, and not in JSON: is it Herald?", self.shown));
         match answer {
             Ok(answer) if status.is_success() => Ok(answer),
             Ok(answer) => Err(NoAnswer { may_pass: status.is_server_error(), error: self.refusal(status, &answer) }),
@@ -133,7 +142,7 @@ impl Remote {
             StatusCode::UNAUTHORIZED => {
                 "it came from HERALD_TOKEN or --token-file: is it meant for this host? `herald token new` makes another"
             }
-            StatusCode::FORBIDDEN => {
+            StatusCode::FORBIDDEN if text("code") == "missing_scope" => {
                 "put another one into HERALD_TOKEN or --token-file, or add the scope to its [[server.token]] in the host's config"
             }
             _ => text("hint"),
@@ -142,13 +151,20 @@ impl Remote {
     }
 
     fn explain(&self, error: reqwest::Error) -> anyhow::Error {
+        let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        if let Some(why) = chain.map(ToString::to_string).find(|why| why.contains("peer certificate")) {
+            return anyhow!(
+                "the certificate of {} is not to be trusted: {why}; name its authority with --ca, and the host as its certificate does",
+                self.shown
+            );
+        }
         if error.is_connect() {
             return anyhow!(
                 "no Herald answers at {}; start it with `herald serve`, or name another with --url or HERALD_URL",
-                self.base
+                self.shown
             );
         }
-        anyhow::Error::new(error.without_url()).context(format!("{} did not answer as it should", self.base))
+        anyhow::Error::new(error.without_url()).context(format!("{} did not answer as it should", self.shown))
     }
 }
 
@@ -174,19 +190,48 @@ fn token(common: &Common) -> anyhow::Result<Option<HeaderValue>> {
     Ok(Some(header))
 }
 
-/// Without a proxy: the host is one's own.
-pub(super) fn client() -> anyhow::Result<reqwest::Client> {
-    // reqwest wants one even where there is no TLS. Already installed: as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?)
+/// The authorities of `--ca`, else of `HERALD_CA`; none: those that the machine trusts.
+fn authority(common: &Common) -> anyhow::Result<Option<Vec<reqwest::Certificate>>> {
+    let named = || config::process_variable("HERALD_CA").filter(|name| !name.is_empty()).map(Into::into);
+    let Some(file) = common.ca.clone().or_else(named) else { return Ok(None) };
+    let pem = files::read(&file, LONGEST_CA).with_context(|| format!("cannot read {}", file.display()))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem).ok().filter(|found| !found.is_empty());
+    certificates.map(Some).with_context(|| format!("{} holds no certificate in PEM", file.display()))
 }
 
-fn base(common: &Common) -> anyhow::Result<(String, bool)> {
+/// Without a proxy: the host is one's own. With `authorities` no others are trusted; with a `socket` it is asked there.
+pub(super) fn client(
+    authorities: Option<Vec<reqwest::Certificate>>,
+    socket: Option<PathBuf>,
+) -> anyhow::Result<reqwest::Client> {
+    // reqwest wants one even where there is no TLS. Already installed: as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
+    if let Some(authorities) = authorities {
+        client = client.tls_certs_only(authorities);
+    }
+    if let Some(socket) = socket {
+        client = client.unix_socket(socket);
+    }
+    Ok(client.build()?)
+}
+
+/// Where a host is asked.
+enum Place {
+    Url(String),
+    Socket(PathBuf),
+}
+
+/// And whether the command names it.
+fn place(common: &Common) -> anyhow::Result<(Place, bool)> {
     let named = common.url.clone().or_else(|| config::process_variable("HERALD_URL"));
     if let Some(url) = named.filter(|url| !url.is_empty()) {
-        let url =
-            url::Url::parse(&url).with_context(|| format!("`{url}` is not a URL such as http://127.0.0.1:7766"))?;
-        return Ok((url.as_str().trim_end_matches('/').to_owned(), true));
+        if let Some(path) = url.strip_prefix("unix:") {
+            return Ok((Place::Socket(path.into()), true));
+        }
+        let url = url::Url::parse(&url)
+            .with_context(|| format!("`{url}` is not a URL such as http://127.0.0.1:7766 or unix:herald.sock"))?;
+        return Ok((Place::Url(url.as_str().trim_end_matches('/').to_owned()), true));
     }
     let origin = common.origin(Vec::new())?;
     let server = config::server(&Sources {
@@ -195,7 +240,12 @@ fn base(common: &Common) -> anyhow::Result<(String, bool)> {
         flags: origin.flags,
         variable: &config::process_variable,
     })?;
-    let mut listen = server.listen;
+    let Some(mut listen) = server.listen else {
+        return Ok((
+            Place::Socket(server.socket.context("the config names neither `server.listen` nor `server.socket`")?),
+            false,
+        ));
+    };
     if listen.ip().is_unspecified() {
         // It listens everywhere; from here, loopback is where it is.
         listen.set_ip(match listen.ip() {
@@ -203,7 +253,8 @@ fn base(common: &Common) -> anyhow::Result<(String, bool)> {
             std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    Ok((format!("http://{listen}"), false))
+    let scheme = if server.tls.is_some() { "https" } else { "http" };
+    Ok((Place::Url(format!("{scheme}://{listen}")), false))
 }
 
 /// A name or an id as a part of a path.

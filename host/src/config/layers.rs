@@ -147,7 +147,7 @@ mod tests {
             .env(&[("HERALD_SERVER__LISTEN", "127.0.0.1:2"), ("HERALD_SERVER__LOG", "debug")])
             .flags(&[("server.listen", "127.0.0.1:3")]);
         let server = case.config().server;
-        assert_eq!((server.listen.port(), server.log.as_str()), (3, "debug"));
+        assert_eq!((server.listen.unwrap().port(), server.log.as_str()), (3, "debug"));
         assert_eq!((server.grace, server.max_body), (Duration::from_secs(1), 1 << 20));
     }
 

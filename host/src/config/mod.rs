@@ -18,6 +18,8 @@ mod schema;
 mod secret;
 mod settings;
 mod size;
+mod sources;
+mod tls;
 mod tokens;
 mod value;
 
@@ -29,7 +31,7 @@ use std::{
 
 use crate::{
     files,
-    model::{Route, Token},
+    model::{Route, Source, Token},
 };
 
 pub use adapters::AdapterLimits;
@@ -38,6 +40,7 @@ pub use problems::{Problem, Problems};
 pub use schema::{Adapters, Delivery, LogFormat, Outbound, Server, Store};
 pub use secret::Reference;
 pub use settings::Settings;
+pub use tls::{Tls, TlsFiles};
 
 /// Every setting with its default and its reason: the defaults, and what to show a person who asks for them.
 pub const DEFAULTS: &str = include_str!("../../herald.default.toml");
@@ -68,6 +71,10 @@ pub struct Config {
     pub server: Server,
     /// `[[server.token]]`; none: the API asks for no token.
     pub tokens: Vec<Token>,
+    /// What is in the files of `[server.tls]`.
+    pub tls: Option<Tls>,
+    /// `[[source]]`: who posts to a path of its own.
+    pub sources: Vec<Source>,
     /// `[store]`
     pub store: Store,
     /// `[adapters]`
@@ -91,9 +98,19 @@ pub struct Config {
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
-    /// Of the file as it is now; the error says why it can't be read.
-    pub fn of(path: &Path) -> std::io::Result<Self> {
-        files::read(path, LONGEST_FILE).map(|bytes| Self::of_bytes(&bytes))
+    /// Of the file as it is now, and of those `beside` it that count as a part of it; the error says why it can't be read.
+    pub fn of(path: &Path, beside: &[PathBuf]) -> std::io::Result<Self> {
+        files::read(path, LONGEST_FILE).map(|bytes| Self::of_bytes(&bytes).and(beside))
+    }
+
+    /// One that can't be read is like no other.
+    fn and(self, beside: &[PathBuf]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        self.0.hash(&mut hasher);
+        for path in beside {
+            files::read(path, LONGEST_FILE).ok().hash(&mut hasher);
+        }
+        Self(if beside.is_empty() { self.0 } else { hasher.finish() })
     }
 
     fn of_bytes(bytes: &[u8]) -> Self {
@@ -154,6 +171,16 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     if let (Some(sections), Some(place)) = (&sections, &listen) {
         found.check_strangers(&sections.server, place, &tokens);
     }
+    let mut tls = None;
+    let files = sections.as_ref().and_then(|sections| Some(sections.server.tls.clone()?.at(base)));
+    if let (Some(files), Some(place)) =
+        (files, layers.read("server", "tls", |node| Ok(node.place.clone()), &mut found.problems))
+    {
+        // Taken first: what changes meanwhile is seen by the next look.
+        fingerprint = fingerprint.map(|fingerprint| fingerprint.and(&files.paths()));
+        tls = found.tls(&files, &place);
+    }
+    let signers = found.sources(&file, sections.as_ref());
     let (channels, routes) = found.channels_and_routes(&file);
     let problems = Problems::new(found.problems);
     let Some(sections) = sections else {
@@ -162,6 +189,8 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     let mut config = Config {
         server: sections.server,
         tokens,
+        tls,
+        sources: signers,
         store: sections.store,
         adapters: sections.adapters,
         outbound: sections.outbound,
@@ -186,7 +215,11 @@ pub fn server(sources: &Sources<'_>) -> Result<Server, Problems> {
     let outside = layers::Outside::new(schema::SCHEMA, &sources.env, &sources.flags, &mut problems);
     let layers = layers::Layers { defaults: &defaults, file: &file, outside: &outside };
     match schema::Sections::read(&layers, &mut problems) {
-        Some(sections) if problems.is_empty() => Ok(sections.server),
+        Some(schema::Sections { mut server, .. }) if problems.is_empty() => {
+            let base = sources.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+            server.socket = server.socket.map(|socket| base.join(socket));
+            Ok(server)
+        }
         _ => Err(Problems::new(problems)),
     }
 }
@@ -194,7 +227,7 @@ pub fn server(sources: &Sources<'_>) -> Result<Server, Problems> {
 impl Config {
     /// What is wrong with serving this config where `listen` is bound, which may be elsewhere than it says itself: no
     /// reload moves a running host.
-    pub fn check_bound(&self, listen: SocketAddr) -> Option<Problem> {
+    pub fn check_bound(&self, listen: Option<SocketAddr>) -> Option<Problem> {
         let open = tokens::is_open(listen, &self.server, &self.tokens);
         open.then(|| {
             Problem::new("server.token", "the host listens beyond this machine and would ask for no token any more")
@@ -205,6 +238,7 @@ impl Config {
     /// Puts relative paths where they belong.
     fn place(&mut self, base: &Path, variable: Variable<'_>) {
         self.store.path = base.join(&self.store.path);
+        self.server.socket = self.server.socket.take().map(|socket| base.join(socket));
         self.adapters.folder = self.adapters.folder.take().map(|folder| base.join(folder));
         self.adapters.cache = if self.adapters.cache.as_os_str().is_empty() {
             let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -256,7 +290,7 @@ fn table(node: Result<raw::Node, Vec<Problem>>, problems: &mut Vec<Problem>) -> 
 /// Every name in a section, and every section, is one that we know.
 fn check_sections(file: &raw::Table, problems: &mut Vec<Problem>) {
     let sections = schema::SCHEMA.iter().map(|(section, _)| *section);
-    let known: Vec<_> = sections.chain(["channel", "route"]).collect();
+    let known: Vec<_> = sections.chain(["channel", "route", "source"]).collect();
     raw::check_keys(file, "", &known, problems);
     for (section, keys) in schema::SCHEMA {
         if let Some(table) = file.get(*section).and_then(|node| node.table(section, problems)) {

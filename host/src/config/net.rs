@@ -18,6 +18,20 @@ pub(super) fn address(node: &Node) -> Checked<SocketAddr> {
     text(node)?.trim().parse().or_else(|_| wrong(node, "is not an address to listen on", HINT))
 }
 
+/// Permissions of a file, in octal digits as `chmod` takes them.
+pub(super) fn mode(node: &Node) -> Checked<u32> {
+    let text = text(node)?;
+    let digits = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match u32::from_str_radix(&text, 8).ok().filter(|mode| digits && *mode <= 0o777) {
+        Some(mode) => Ok(mode),
+        None => wrong(
+            node,
+            "is not a file's permissions",
+            "write four octal digits: \"0600\", \"0660\" for a group, \"0666\" for all",
+        ),
+    }
+}
+
 /// The URL of a web application, without credentials.
 pub(super) fn web_url(node: &Node) -> Checked<Url> {
     const HINT: &str = "write it in full: \"https://app.example.com\"";
@@ -111,6 +125,15 @@ mod tests {
         let empty = "here: is empty (leave it out for every host of the adapter)";
         assert_eq!(read("[]", hosts).unwrap_err(), empty);
         assert_eq!(read("\"a.com\"", hosts).unwrap_err(), "here: must be a list, not text");
+    }
+
+    #[test]
+    fn permissions() {
+        assert_eq!((read("\"0660\"", mode), read("\"0000\"", mode)), (Ok(0o660), Ok(0)));
+        for none in ["\"660\"", "\"0888\"", "\"1777\"", "\"+660\"", "\"rw-rw\""] {
+            assert!(read(none, mode).unwrap_err().starts_with("here: is not a file's permissions"), "{none}");
+        }
+        assert!(read("660", mode).unwrap_err().contains("must be text"));
     }
 
     #[test]

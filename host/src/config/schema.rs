@@ -11,9 +11,10 @@ use url::Url;
 use super::{
     adapters::{self, AdapterLimits},
     layers::Layers,
-    net::{address, host, network, web_url},
+    net::{address, host, mode, network, web_url},
     problems::Problem,
     size::{limit, size},
+    tls::{self, TlsFiles},
     value::{choice, count, duration, list, log_filter, number, optional, path, truth},
 };
 use crate::model::{Breaker, Policy};
@@ -72,10 +73,20 @@ macro_rules! sections {
 sections! {
     /// The API, the log and the stop. Units and reasons: `herald.default.toml`.
     server: Server {
-        /// Where the API listens.
-        listen: SocketAddr = address;
+        /// Where the API listens by TCP; none: nowhere.
+        listen: Option<SocketAddr> = optional(address);
+        /// The Unix socket where it listens, too.
+        socket: Option<PathBuf> = optional(path);
+        /// That file's permissions.
+        socket_mode: u32 = mode;
         /// Listens beyond this machine without tokens.
         insecure: bool = truth;
+        /// Names of this host beside localhost, written as [`Url::host_str`] gives them.
+        allowed_hosts: Vec<String> = list(host);
+        /// Events are taken that no signature proves.
+        unsigned_events: bool = truth;
+        /// The API's certificate and key; none: it speaks plain HTTP.
+        tls: Option<TlsFiles> = tls::files;
         /// What relative event URLs are resolved against.
         app_url: Option<Url> = optional(web_url);
         /// The largest body of a request, in bytes.

@@ -17,6 +17,7 @@ fn variable(name: &str) -> Option<String> {
     match name {
         "HOME" => Some("/home/someone".to_owned()),
         "SLACK_WEBHOOK_URL" => Some(SECRET.to_owned()),
+        "BILLING_SIGNING_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
         "EMPTY" => Some(String::new()),
         _ => None,
     }
@@ -110,7 +111,7 @@ channel = "team-ml-alerts"
 fn the_example_is_read() {
     let case = Case::new(EXAMPLE);
     let config = case.config();
-    assert_eq!(config.server.listen.port(), 7766);
+    assert_eq!(config.server.listen.unwrap().port(), 7766);
     assert_eq!(config.server.app_url.unwrap().as_str(), "https://app.valohai.com/");
     assert_eq!(config.outbound.allow_http, ["127.0.0.1"]);
     assert_eq!(config.outbound.allow_addresses[0].to_string(), "127.0.0.0/8");
@@ -130,10 +131,11 @@ fn the_example_is_read() {
 fn without_a_file_the_defaults_hold() {
     let sources = Sources { file: None, env: Vec::new(), flags: Vec::new(), variable: &variable };
     let config = load(&sources).unwrap();
-    assert_eq!(config.server.listen.to_string(), "127.0.0.1:7766");
-    assert_eq!(config.server.app_url, None);
+    assert_eq!(config.server.listen.unwrap().to_string(), "127.0.0.1:7766");
+    assert_eq!((config.server.socket, config.server.socket_mode, config.server.app_url), (None, 0o600, None));
     assert_eq!((config.server.max_body, config.server.request_timeout), (1 << 20, Duration::from_secs(30)));
     assert_eq!(config.server.max_requests, 1024);
+    assert!(config.server.allowed_hosts.is_empty() && config.server.unsigned_events && config.sources.is_empty());
     assert_eq!(config.server.log_format, LogFormat::Text);
     assert_eq!(config.store.path, Path::new("herald.db"));
     assert_eq!(config.adapters.folder, None);
@@ -183,6 +185,7 @@ fn every_setting_stands_in_the_default_file_and_nothing_else_does() {
         ("server", &["token"]),
         ("channel", channels::CHANNEL_KEYS),
         ("route", channels::ROUTE_KEYS),
+        ("source", sources::KEYS),
     ]));
     assert_eq!(keys(&example), wanted);
     let config = Case::new(example).config();
@@ -321,4 +324,17 @@ fn a_channel_that_no_route_leads_to_is_a_warning() {
     let config = to_all.config();
     assert_eq!(config.routes[0].events[0].to_string(), "*");
     assert_eq!(config.routes[1].events[0].to_string(), "x_*");
+}
+
+#[test]
+fn a_host_listens_somewhere() {
+    let nowhere = Case::new("[server]\nlisten = \"\"").problems();
+    assert!(
+        nowhere.len() == 1 && nowhere[0].starts_with("herald.toml:2: server.listen: is empty, and so"),
+        "{nowhere:?}"
+    );
+    let case = Case::new("[server]\nlisten = \"\"\nsocket = \"s\"\nsocket_mode = \"0660\"");
+    let server = case.config().server;
+    assert_eq!((server.listen, server.socket_mode), (None, 0o660));
+    assert_eq!(server.socket, Some(case.folder.path().join("s")));
 }

@@ -10,7 +10,7 @@ use super::{
     problems::Problem,
     raw::{Node, Place, Table, Value, check_keys, join},
     schema::Server,
-    secret::{Reference, failure, is_open_to_all, reference, resolve},
+    secret::failure,
     value::{Checked, choice, list, name, text, wrong},
 };
 use crate::model::{LONGEST_TOKEN, Scope, Scopes, Token, TokenHash};
@@ -21,13 +21,13 @@ const SHORTEST: usize = 32;
 const MAKE: &str = "`herald token new` makes a token and prints the lines for it";
 
 /// Whether everybody who reaches that address may do everything, and it is reached from elsewhere.
-pub(super) fn is_open(listen: SocketAddr, server: &Server, tokens: &[Token]) -> bool {
+pub(super) fn is_open(listen: Option<SocketAddr>, server: &Server, tokens: &[Token]) -> bool {
     tokens.is_empty() && !server.insecure && is_beyond(listen)
 }
 
 /// Reached from beyond this machine, perhaps.
-fn is_beyond(listen: SocketAddr) -> bool {
-    !listen.ip().to_canonical().is_loopback()
+fn is_beyond(listen: Option<SocketAddr>) -> bool {
+    listen.is_some_and(|listen| !listen.ip().to_canonical().is_loopback())
 }
 
 impl Found<'_> {
@@ -75,24 +75,8 @@ impl Found<'_> {
     }
 
     fn by_reference(&mut self, node: &Node, key: &str) -> Option<TokenHash> {
-        let found = match &node.value {
-            Value::Table(table) => reference(table, self.base),
-            _ => None,
-        };
-        let found = found.unwrap_or_else(|| {
-            failure(
-                "is no reference",
-                "write { env = \"NAME\" } or { file = \"PATH\" }, or the token's `sha256` instead",
-            )
-        });
-        let value = found.and_then(|reference| {
-            let value = resolve(&reference, self.variable)?;
-            if let Reference::File(path) = &reference
-                && is_open_to_all(path)
-            {
-                let message = format!("every user of this machine can read {}", path.display());
-                self.warnings.push(node.problem(key, message).hint(format!("chmod o-r {}", path.display())));
-            }
+        let hint = "write { env = \"NAME\" } or { file = \"PATH\" }, or the token's `sha256` instead";
+        let value = self.referred(node, key, hint).and_then(|(reference, value)| {
             // RFC 6750, 2.1: what can be sent at all.
             let is_sendable = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
             match value.len() {
@@ -114,6 +98,13 @@ impl Found<'_> {
     /// Beyond loopback somebody must have said who may do what, or that nobody need be asked.
     pub fn check_strangers(&mut self, server: &Server, listen: &Place, tokens: &[Token]) {
         let said = |problem: Problem| problem.at(listen.to_string());
+        if server.listen.is_none() && server.socket.is_none() {
+            let problem = said(Problem::new(
+                "server.listen",
+                "is empty, and so is `server.socket`: nobody could ask for anything",
+            ));
+            self.problems.push(problem.hint("write listen = \"127.0.0.1:7766\" or socket = \"herald.sock\""));
+        }
         // A token that is wrong is told of; that there is none would be no news.
         let is_told = self.problems.iter().any(|problem| problem.key.starts_with("server.token"));
         if is_open(server.listen, server, tokens) && !is_told {

@@ -23,8 +23,12 @@ pub struct Post<'a> {
     pub content_type: &'a str,
     /// The `ce-` headers: names without the prefix, lower case; values as they came.
     pub ce_headers: Vec<(&'a str, &'a str)>,
-    /// The `Idempotency-Key` header.
+    /// The `Idempotency-Key` header; of a post that is signed, what it is known by.
     pub idempotency_key: Option<&'a str>,
+    /// The source that it was posted to, by name; empty: none.
+    pub source: &'a str,
+    /// The bytes are signed, and nothing of the headers is: what they say must not make another event of the bytes.
+    pub signed: bool,
     /// The bytes.
     pub body: Bytes,
 }
@@ -53,6 +57,17 @@ pub struct Read {
 
 /// Reads a post in any of the shapes.
 pub fn read(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Read, BadInput> {
+    let mut read = read_as_posted(post, around)?;
+    if !post.source.is_empty() {
+        // Ids of one source are not those of another: none can make another's events look like doubles.
+        for event in &mut read.events {
+            event.source = format!("{}:{}", post.source, event.source);
+        }
+    }
+    Ok(read)
+}
+
+fn read_as_posted(post: &Post<'_>, around: &Surroundings<'_>) -> Result<Read, BadInput> {
     let text = text(post)?;
     if let Some(read) = cloudevents::read(post, around)? {
         return Ok(read);
@@ -141,6 +156,8 @@ fn key(post: &Post<'_>, index: Option<usize>) -> Option<String> {
     let key = post.idempotency_key?;
     Some(match index {
         None => key.to_owned(),
+        // One line is the same event as the line alone: only the content type, which is not signed, tells them apart.
+        Some(0) if post.signed => key.to_owned(),
         Some(index) => format!("{key}/{index}"),
     })
 }
@@ -160,6 +177,7 @@ struct Native<'a> {
     time: Option<Text<'a>>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
+    specversion: Option<serde::de::IgnoredAny>,
 }
 
 /// Borrowed where it has no escapes; `Cow` by itself would be a copy.
@@ -169,6 +187,12 @@ pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 /// Reads one event from its text, a part of the post's body.
 fn native(text: &str, post: &Post<'_>, index: Option<usize>, around: &Surroundings<'_>) -> Result<Event, BadInput> {
     let native: Native<'_> = serde_json::from_str(text).or_else(|_| parse_with_path(text.as_bytes()))?;
+    if post.signed && native.specversion.is_some() {
+        return Err(BadInput::invalid(
+            "this is a CloudEvent, and its content type, which is not signed, says otherwise",
+            "send it as application/cloudevents+json",
+        ));
+    }
     let kind = event_type(native.kind)?;
     // Ids and keys do not meet: a key is one of its own kind of source.
     let (id, source) = match (native.id, key(post, index)) {

@@ -27,7 +27,7 @@ impl Request {
             body = body.replace(name, &format!("{mark}{digits}"));
         }
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: herald\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         let bytes = (head + &body).into_bytes();

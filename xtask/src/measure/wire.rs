@@ -21,7 +21,7 @@ impl Connection {
     /// A request and its answer: the status and the body.
     pub fn request(&mut self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: herald\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         self.stream.get_mut().write_all(request.as_bytes())?;

@@ -37,7 +37,13 @@ pub(super) struct Tour<'a> {
 
 impl<'a> Tour<'a> {
     pub fn new(app: &'a App, receiver: Receiver, folder: &'a Path) -> anyhow::Result<Self> {
-        Ok(Self { base: format!("http://{}", app.address()), http: remote::client()?, app, receiver, folder })
+        Ok(Self {
+            base: app.address().map(|address| format!("http://{address}")).unwrap_or_default(),
+            http: remote::client(None, None)?,
+            app,
+            receiver,
+            folder,
+        })
     }
 
     pub async fn run(&mut self, board: &Path, second: &[u8]) -> anyhow::Result<()> {
