@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod accepting;
+mod authenticating;
 #[cfg(target_os = "linux")]
 mod backlog;
 mod breaker;

@@ -2,29 +2,40 @@
 //!
 //! Must not change the body, nor read a clock: the time that is signed is the destination's.
 
+mod aws;
 mod standard_webhooks;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
+use url::Url;
 
 use super::{
     check::Refused,
     prepare::{Destination, put},
     secrets::Sealed,
 };
-use crate::model::{self, Auth, Hash};
+use crate::model::{self, Auth, AwsSigv4, Hash};
+
+/// What is signed beside the headers.
+#[derive(Clone, Copy)]
+pub(super) struct Signed<'a> {
+    pub method: &'a Method,
+    pub url: &'a Url,
+    pub body: &'a [u8],
+}
 
 /// Adds the headers of the scheme.
 pub(super) fn sign(
     auth: &Auth,
     headers: &mut HeaderMap,
-    body: &[u8],
+    signed: Signed<'_>,
     sealed: &Sealed,
     to: &Destination<'_>,
 ) -> Result<(), Refused> {
+    let Signed { method, url, body } = signed;
     let plain = |text: &str| sealed.fill(text, str::to_owned).into_owned();
     match auth {
         Auth::Basic(user, password) => {
@@ -43,6 +54,20 @@ pub(super) fn sign(
         Auth::Hmac(scheme) => {
             let key = plain(&scheme.secret);
             generic_hmac(scheme, key.as_bytes(), headers, body)
+        }
+        Auth::AwsSigv4(keys) => {
+            let keys = AwsSigv4 {
+                access_key_id: plain(&keys.access_key_id),
+                secret_access_key: plain(&keys.secret_access_key),
+                session_token: keys.session_token.as_deref().map(plain),
+                region: plain(&keys.region),
+                service: plain(&keys.service),
+            };
+            aws::sign(&keys, headers, aws::Target { method, url, body, now: to.now })
+        }
+        // Who sends has asked for the token and put it in the place of this: see `outbound::oauth`.
+        Auth::Oauth2(_) => {
+            Err(Refused::adapter("a request that needs an access token was about to go out without one"))
         }
     }
 }
@@ -74,7 +99,7 @@ fn value_of(text: &str) -> Result<HeaderValue, Refused> {
         .map_err(|_| Refused::adapter("the signature's header has a line break or a control character in it"))
 }
 
-fn secret_value(text: &str) -> Result<HeaderValue, Refused> {
+pub(super) fn secret_value(text: &str) -> Result<HeaderValue, Refused> {
     let mut value = HeaderValue::from_bytes(text.as_bytes())
         .map_err(|_| Refused::settings("the credentials have a line break or a control character in them"))?;
     value.set_sensitive(true);

@@ -19,6 +19,7 @@ mod schedule;
 mod secrets;
 mod settle;
 mod subject;
+mod token;
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +42,7 @@ use crate::{
     adapter::{CallThreads, Registry},
     clock::Clock,
     model::{Breaker, ChannelState, Outcome, Policy, Rate, Route},
-    outbound::{BuildError, Client, Options},
+    outbound::{BuildError, Client, Options, Tokens},
     store::Store,
 };
 use lane::Lane;
@@ -115,6 +116,7 @@ struct Inner {
     registry: Registry,
     threads: CallThreads,
     client: ArcSwap<Client>,
+    tokens: Tokens,
     clock: Clock,
     plan: ArcSwap<Plan>,
     /// One a channel. Held for moments only, never over an await.
@@ -189,6 +191,7 @@ impl Pipeline {
             registry: parts.registry,
             threads: parts.threads,
             client: ArcSwap::from_pointee(parts.client),
+            tokens: Tokens::default(),
             clock: parts.clock,
             plan: ArcSwap::default(),
             lanes: Mutex::default(),

@@ -29,7 +29,7 @@ impl Work<'_> {
             _ => reason,
         };
         // What an adapter or a service says may hold what it was sent.
-        let reason = reason.map(|reason| self.served.secrets.redact(&reason).into_owned());
+        let reason = reason.map(|reason| self.secrets.redact(&reason).into_owned());
         let disable = matches!(end, End::Disable(_)).then(|| reason.clone().unwrap_or_default());
         let told = Told {
             sign,

@@ -28,7 +28,9 @@ fn signed(secrets: &Value, auth: impl Fn(&Value) -> Auth, body: &str) -> Result<
         now: 1_614_265_330_999,
     };
     let mut headers = HeaderMap::new();
-    sign(&auth(&handles), &mut headers, body.as_bytes(), &sealed, &to)?;
+    let url = Url::parse("https://hooks.example.com/in").unwrap();
+    let signed = Signed { method: &Method::POST, url: &url, body: body.as_bytes() };
+    sign(&auth(&handles), &mut headers, signed, &sealed, &to)?;
     Ok(headers)
 }
 
