@@ -228,3 +228,95 @@ async fn a_request_is_signed_for_aws_afresh_for_every_attempt() {
     assert!(!account.to_string().contains("session-distinct") && !account.to_string().contains("wJalr"), "{account}");
     host.stop().await;
 }
+
+const BEARER: &str = "[channel.settings.auth]\nbearer = { file = \"token\" }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secrets_file_is_read_again_when_the_receiver_answers_401_and_the_delivery_arrives_with_the_new_one() {
+    for status in [401, 403] {
+        let receiver = Receiver::start().await;
+        let setup = Setup::new(&channel(&receiver, BEARER)).clock(Clock::manual(START));
+        let token = setup.folder.path().join("token");
+        std::fs::write(&token, "old-distinct\n").unwrap();
+        let host = setup.start().await;
+        std::fs::write(&token, "new-distinct\n").unwrap();
+        receiver.reply(Reply::new(status, "no"));
+        post(&host, "a").await;
+        let account = account(&host).await;
+        let received: Vec<String> =
+            receiver.received().iter().map(|one| one.header("authorization").to_owned()).collect();
+        assert_eq!(received, ["Bearer old-distinct", "Bearer new-distinct"], "{account}");
+        assert_eq!(account["delivery"]["state"], "delivered");
+        let first = &account["attempts"][0];
+        assert_eq!((&first["outcome"], &first["blame"]), (&json!("retry"), &json!("settings")));
+        let reason =
+            format!("answered {status}, and the channel's secrets have changed: tried again with those of now");
+        assert_eq!(first["reason"], reason);
+        assert!(!account.to_string().contains("-distinct"), "{account}");
+        // It stays in use.
+        post(&host, "b").await;
+        assert_eq!(receiver.wait_for(3).await[2].header("authorization"), "Bearer new-distinct");
+        host.drain().await;
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clients_secret_that_the_token_endpoint_refuses_is_read_again() {
+    let (receiver, server) = (Receiver::start().await, Receiver::start().await);
+    let config = oauth(&receiver, &server)
+        .replace(&format!("client_secret = \"{CLIENT_SECRET}\""), "client_secret = { file = \"secret\" }");
+    let setup = Setup::new(&config).clock(Clock::manual(START));
+    let secret = setup.folder.path().join("secret");
+    std::fs::write(&secret, "old").unwrap();
+    let host = setup.start().await;
+    std::fs::write(&secret, "new").unwrap();
+    server.reply(Reply::new(400, r#"{"error":"invalid_client"}"#));
+    grant(&server, "token-distinct", 3600);
+    post(&host, "a").await;
+    let listed = host.drain().await;
+    assert_eq!(listed[0].delivery.state, State::Delivered);
+    let basic = |secret| format!("Basic {}", STANDARD.encode(format!("herald:{secret}")));
+    let asked: Vec<String> = server.received().iter().map(|one| one.header("authorization").to_owned()).collect();
+    assert_eq!(asked, [basic("old"), basic("new")]);
+    assert_eq!(receiver.received().len(), 1);
+    host.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_refuses_everything_has_a_secrets_command_run_twice_a_minute_at_most() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let receiver = Receiver::start().await;
+    let clock = Clock::manual(START);
+    let config = channel(&receiver, "[channel.settings.auth]\nbearer = { exec = [\"./give\"] }");
+    let setup = Setup::new(&config).clock(clock.clone());
+    let give = setup.folder.path().join("give");
+    let runs = setup.folder.path().join("runs");
+    std::fs::write(&give, "#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho run >> runs\necho the-same\n").unwrap();
+    std::fs::set_permissions(&give, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let host = setup.start().await;
+    let count = || std::fs::read_to_string(&runs).unwrap().lines().count();
+    let at_start = count();
+    for round in 1..=2 {
+        for number in 0..5 {
+            receiver.reply(Reply::new(401, "no"));
+            post(&host, &format!("{round}-{number}")).await;
+        }
+        let all = host.drain().await;
+        assert!(all.iter().all(|one| one.delivery.state == State::Failed && one.delivery.attempts == 1));
+        assert_eq!(count(), at_start + round, "once in this half minute");
+        clock.advance(seconds(30));
+    }
+    // A command that gives nothing any more leaves things as they are.
+    std::fs::write(&give, "#!/bin/sh\nexit 1\n").unwrap();
+    receiver.reply(Reply::new(401, "no"));
+    post(&host, "last").await;
+    host.drain().await;
+    post(&host, "well").await;
+    let received = receiver.wait_for(12).await;
+    assert!(received.iter().all(|one| one.header("authorization") == "Bearer the-same"));
+    host.drain().await;
+    host.stop().await;
+}

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     adapter::LiveChannel,
-    config::{self, Config},
+    config::{self, Config, Settings},
     outbound::Options,
-    pipeline::{Channel, Plan, Retention},
+    pipeline::{Channel, Plan, ReadAgain, Retention},
 };
 
 /// Who gets what.
@@ -27,6 +27,7 @@ pub(super) fn one(config: &Config, channel: &config::Channel) -> Channel {
         adapter: channel.adapter.clone(),
         settings: Arc::new(channel.settings.value.clone()),
         references: channel.settings.references.keys().cloned().collect(),
+        read_again: read_again(&channel.settings),
         hosts: channel.hosts.clone(),
         concurrency: channel.concurrency.unwrap_or(config.delivery.concurrency),
         timeout: channel.timeout.unwrap_or(config.delivery.timeout),
@@ -36,6 +37,14 @@ pub(super) fn one(config: &Config, channel: &config::Channel) -> Channel {
         ordered: channel.ordered,
         fallback: channel.fallback.clone(),
     }
+}
+
+/// None where nothing can have changed.
+fn read_again(settings: &Settings) -> Option<ReadAgain> {
+    settings.may_change().then(|| {
+        let settings = settings.clone();
+        ReadAgain(Arc::new(move |current| settings.read_again(current)))
+    })
 }
 
 /// What a new version of an adapter is held against.

@@ -36,6 +36,8 @@ pub(super) enum End {
     },
     Rejected(String),
     Disable(String),
+    /// The credentials were refused, and there are others by now: why it is tried again at once.
+    Renewed(String),
     /// It is older than the channel wants it.
     TooOld,
     /// No request, or no sense in the answer: not the receiver's doing.
@@ -112,6 +114,7 @@ pub(super) async fn deliver(inner: Arc<Inner>, mut begun: Begun, served: Arc<Ser
     let watch = Stopwatch::start();
     let mut work = Work::new(&inner, &served, &due);
     let end = work.run().await;
+    let end = work.or_renewed(end, &begun.lane).await;
     let settlement = work.settle(&end, watch.micros(), &begun.lane);
     // Before the commit: who sees the new state finds it counted.
     inner.totals.count(settlement.attempt.outcome);
@@ -319,7 +322,7 @@ impl From<&End> for Outcome {
     fn from(end: &End) -> Self {
         match end {
             End::Delivered { .. } => Self::Delivered,
-            End::Retry { .. } | End::Disable(_) => Self::Retry,
+            End::Retry { .. } | End::Renewed(_) | End::Disable(_) => Self::Retry,
             End::Rejected(_) | End::TooOld | End::Failed { .. } => Self::Rejected,
         }
     }

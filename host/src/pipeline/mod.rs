@@ -14,6 +14,7 @@ mod manage;
 mod news;
 mod rate;
 mod record;
+mod renew;
 mod retention;
 mod schedule;
 mod secrets;
@@ -49,11 +50,12 @@ use lane::Lane;
 
 pub use accept::{NotAccepted, Receipt, test_event};
 pub use manage::Replayed;
+pub use renew::ReadAgain;
 pub use retention::Retention;
 pub use secrets::secret_pointers;
 
 /// What a config says about who gets what: replaced whole when the config changes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Plan {
     /// Which events go where.
     pub routes: Vec<Route>,
@@ -66,6 +68,7 @@ pub struct Plan {
 }
 
 /// An adapter with settings and secrets, under a name.
+#[derive(Clone)]
 pub struct Channel {
     /// The name.
     pub name: String,
@@ -75,6 +78,8 @@ pub struct Channel {
     pub settings: Arc<Value>,
     /// JSON pointers of the settings that were given by reference: secrets, whatever the schema says of them.
     pub references: Vec<String>,
+    /// Reads those again whose value may have changed; none where there are none such.
+    pub read_again: Option<ReadAgain>,
     /// The only hosts that its requests may go to, `*.` perhaps in front; none: wherever its adapter may send.
     pub hosts: Option<Vec<String>>,
     /// Deliveries under way at once.

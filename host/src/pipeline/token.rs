@@ -92,7 +92,7 @@ impl Work<'_> {
 }
 
 /// `invalid_client`, say (RFC 6749, 5.2): a word, or nothing.
-fn error_code(body: &str) -> Option<String> {
+pub(super) fn error_code(body: &str) -> Option<String> {
     let answer: serde_json::Value = serde_json::from_str(body).ok()?;
     let code = answer.get("error")?.as_str()?;
     let is_word = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
