@@ -32,6 +32,7 @@ mod operating;
 mod pacing;
 mod prebuilt;
 mod readme;
+mod receivers;
 mod replaying;
 mod retention;
 mod robust;
