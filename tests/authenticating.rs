@@ -1,7 +1,7 @@
 //! How requests say who sends them: tokens that are asked for, signatures that are made afresh.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use herald::{clock::Clock, model::State};
+use herald::{clock::Clock, model::State, store::Listed};
 use serde_json::{Value, json};
 
 use crate::harness::{Receiver, Reply, Setup, TestHost, seconds};
@@ -111,13 +111,18 @@ async fn a_token_that_the_receiver_refuses_is_replaced_once_and_no_token_is_kept
         .collect();
     assert_eq!(exchanges, [("token", 200), ("hook", 401), ("token", 200), ("hook", 200)]);
 
+    // The old one is known in later attempts, too.
+    receiver.reply(echo(200, old));
+    post(&host, "echo").await;
+    host.drain().await;
+
     // Refused again: that is an answer like any other.
     receiver.reply(Reply::new(401, "no"));
     receiver.reply(Reply::new(401, "no"));
     grant(&server, "token-third", 3600);
     post(&host, "b").await;
     host.drain().await;
-    assert_eq!((receiver.received().len(), server.received().len()), (4, 3));
+    assert_eq!((receiver.received().len(), server.received().len()), (5, 3));
 
     let mut told = String::new();
     for listed in host.deliveries().await {
@@ -159,6 +164,35 @@ async fn a_token_endpoint_that_gives_none_is_named_and_blamed_by_what_it_says() 
     assert!(second["reason"].as_str().unwrap().contains("it answered 401, invalid_client"), "{second}");
     assert_eq!(receiver.received().len(), 0, "nothing goes out without a token");
     host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_a_token_endpoint_grants_nothing_is_kept_though_it_is_no_use() {
+    let (receiver, server) = (Receiver::start().await, Receiver::start().await);
+    let setup = Setup::new(&oauth(&receiver, &server));
+    let host = setup.start().await;
+    let token = "token-distinct";
+    let long = json!({"access_token": token, "pad": "x".repeat(200_000)}).to_string();
+    let bodies = [long, format!("{{\"accessToken\":\"{token}\"}}"), format!("access_token={token}")];
+    for (number, body) in bodies.iter().enumerate() {
+        server.reply(Reply::new(200, body));
+        post(&host, &number.to_string()).await;
+        let is_tried = |all: &[_]| all.len() == number + 1 && all.iter().all(has_an_attempt);
+        for listed in host.until("an attempt each", is_tried).await {
+            let account = host.show(&listed).await;
+            assert!(!account.to_string().contains(token), "{account}");
+            let attempt = &account["attempts"][0];
+            assert_eq!(attempt["exchanges"][0]["response"]["body"], "[redacted]");
+            assert_eq!(attempt["outcome"], "retry", "{attempt}");
+            assert!(attempt["reason"].as_str().unwrap().starts_with("no access token from"), "{attempt}");
+        }
+    }
+    assert_eq!(receiver.received().len(), 0);
+    host.stop().await;
+}
+
+fn has_an_attempt(listed: &Listed) -> bool {
+    listed.delivery.attempts == 1
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -145,10 +145,19 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// Status and body, when all of the response is there.
-    pub(super) fn whole(&self) -> Option<(StatusCode, &[u8])> {
-        let (status, _) = self.answer.head.as_ref().filter(|_| self.failed.is_none() && !self.answer.cut)?;
-        Some((*status, &self.answer.body))
+    /// The status, when an answer has begun, broken off perhaps.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        self.answer.head.as_ref().map(|(status, _)| *status)
+    }
+
+    /// Whether something went wrong before the answer's end.
+    pub(super) fn is_broken(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    /// The body, when that is all of it.
+    pub(super) fn whole_body(&self) -> Option<&[u8]> {
+        (!self.is_broken() && !self.answer.cut).then_some(&self.answer.body)
     }
 
     /// As it is kept and shown.

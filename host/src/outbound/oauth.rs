@@ -39,6 +39,8 @@ const MARGIN: Millis = 30 * 1000;
 pub struct AccessToken {
     value: SecretString,
     redactor: Arc<Redactor>,
+    /// Of the token before it, which a receiver may echo still.
+    before: Option<Arc<Redactor>>,
     /// From then on it isn't used.
     until: Millis,
 }
@@ -49,10 +51,10 @@ impl AccessToken {
         Request { auth: Some(Auth::Bearer(self.value.expose_secret().to_owned())), ..request.clone() }
     }
 
-    /// The channel's secrets and this one.
+    /// The channel's secrets, this one and the one before it.
     #[must_use]
     pub fn among(&self, secrets: &Secrets) -> Secrets {
-        secrets.with(&self.redactor)
+        self.before.iter().fold(secrets.with(&self.redactor), |secrets, before| secrets.with(before))
     }
 }
 
@@ -194,17 +196,21 @@ impl Tokens {
         }
         let left = deadline.saturating_sub(watch.elapsed());
         let raw = client.raw(request.prepared, left, redact::needed(secrets)).await;
-        let Some((status, body)) = raw.whole() else {
-            return Asked { token: Err(NoToken::Unanswered), sent: Some(raw.shown(secrets)) };
+        let status = raw.status().filter(StatusCode::is_success);
+        let before = lock(&slot.last).as_ref().map(|token| token.redactor.clone());
+        let token = match (status, raw.whole_body()) {
+            _ if raw.is_broken() => Err(NoToken::Unanswered),
+            (None, _) => Err(NoToken::Answered),
+            (Some(_), None) => Err(NoToken::Unusable("its answer is too long for a token".to_owned())),
+            (Some(status), Some(body)) => match read(status, body, now) {
+                Ok(token) => Ok(Arc::new(AccessToken { before, ..token })),
+                Err(words) => Err(NoToken::Unusable(words)),
+            },
         };
-        if !status.is_success() {
-            return Asked { token: Err(NoToken::Answered), sent: Some(raw.shown(secrets)) };
-        }
-        let token = read(status, body, now).map(Arc::new).map_err(NoToken::Unusable);
         let known = token.as_ref().map_or_else(|_| secrets.clone(), |token| token.among(secrets));
         let mut sent = raw.shown(&known);
-        // There may be others in it, for refreshing say, and in what words nobody knows.
-        if let Some(response) = &mut sent.response {
+        // A token is in it, however much of it came, or several, and in what words nobody knows.
+        if let Some(response) = sent.response.as_mut().filter(|_| status.is_some()) {
             MASK.clone_into(&mut response.body);
         }
         if let Ok(token) = &token {
@@ -256,7 +262,7 @@ fn read(status: StatusCode, body: &[u8], now: Millis) -> Result<AccessToken, Str
     };
     let lifetime = seconds.map_or(UNTOLD, |seconds: u64| seconds.saturating_mul(1000));
     let until = now.saturating_add(lifetime - MARGIN.min(lifetime / 10));
-    Ok(AccessToken { value: SecretString::from(value), redactor: Arc::new(redactor), until })
+    Ok(AccessToken { value: SecretString::from(value), redactor: Arc::new(redactor), before: None, until })
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl Work<'_> {
         };
         Err(match (why, noted) {
             (NoToken::Unusable(words), _) => retry(words),
-            (NoToken::Answered, Some(Ok(response))) => self.refusal(&endpoint, &response),
+            (_, Some(Ok(response))) => self.refusal(&endpoint, &response),
             (_, Some(Err(end))) => end.about(&endpoint),
             // Whoever was asking took all of the time.
             _ => broken(crate::model::TransportError::Timeout, "another attempt's request for it took too long")
