@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod accepting;
+mod authenticating;
 #[cfg(target_os = "linux")]
 mod backlog;
 mod breaker;
@@ -33,6 +34,7 @@ mod pacing;
 mod pages;
 mod prebuilt;
 mod readme;
+mod receivers;
 mod replaying;
 mod retention;
 mod robust;

@@ -118,11 +118,11 @@ impl Guest {
         let headers = data.words([name.0, name.1, value.0, value.1], 1);
         // result<request, refusal>: ok, method, url, headers, body text (the event's id, put in below), no auth.
         let request = [0, post.0, post.1, url.0, url.1, headers.0, headers.1, 1, 0, 0];
-        let rendered = data.words(request.into_iter().chain([0; 12]), 0).0;
+        let rendered = data.words(request.into_iter().chain([0; 14]), 0).0;
         // verdict: next, its request (body text), its state; and: delivered, with a reference.
         let (hop, thread) = (data.text("hop"), data.text("thread-7"));
         let next = [4, 0, post.0, post.1, url.0, url.1, headers.0, headers.1, 1, hop.0, hop.1];
-        let next = data.words(next.into_iter().chain([0; 9]).chain([hop.0, hop.1]), 0).0;
+        let next = data.words(next.into_iter().chain([0; 14]).chain([hop.0, hop.1]), 0).0;
         let taken = data.words([0, 0, 1, thread.0, thread.1, 0, 0, 0], 0).0;
         data.text(&"x".repeat(self.ballast));
         // The parameters lie in memory: the event's id is 56 bytes in, after the context.

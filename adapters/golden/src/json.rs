@@ -1,6 +1,6 @@
 //! What an adapter returns, as the JSON of the golden files.
 
-use herald_channel::{Auth, Body, Hash, Refusal, Request, Verdict};
+use herald_channel::{Auth, Body, ClientAuth, Hash, Refusal, Request, Verdict};
 use serde_json::{Value, json};
 
 pub fn request(rendered: &Result<Request, Refusal>) -> Value {
@@ -43,6 +43,20 @@ fn auth(auth: &Auth) -> Value {
             };
             json!({"hmac": {"secret": hmac.secret, "hash": hash, "header": hmac.header, "prefix": hmac.prefix}})
         }
+        Auth::Oauth2(oauth) => {
+            let client_auth = match oauth.client_auth {
+                ClientAuth::Basic => "basic",
+                ClientAuth::Body => "body",
+            };
+            json!({"oauth2": {
+                "token_url": oauth.token_url, "client_id": oauth.client_id, "client_secret": oauth.client_secret,
+                "scopes": oauth.scopes, "client_auth": client_auth, "audience": oauth.audience,
+            }})
+        }
+        Auth::AwsSigv4(aws) => json!({"aws-sigv4": {
+            "access_key_id": aws.access_key_id, "secret_access_key": aws.secret_access_key,
+            "session_token": aws.session_token, "region": aws.region, "service": aws.service,
+        }}),
     }
 }
 

@@ -66,7 +66,8 @@ pub mod text;
 
 pub use bindings::channel::herald::channel::log;
 pub use bindings::channel::herald::channel::types::{
-    Auth, Body, Context, Description, Event, Hash, Header, Hmac, Hop, Receipt, Refusal, Request, Response, Verdict,
+    Auth, AwsSigv4, Body, ClientAuth, Context, Description, Event, Hash, Header, Hmac, Hop, Oauth2, Receipt, Refusal,
+    Request, Response, Verdict,
 };
 pub use channel::Channel;
 pub use input::Data;

@@ -3,6 +3,7 @@
 //!
 //! It has no rule of its own for answers: the host's is the one that webhooks follow.
 
+mod auth;
 mod normalised;
 mod settings;
 mod template;
@@ -40,8 +41,15 @@ impl Channel for Webhook {
             request = request.header("content-type", content_type);
         }
         request.headers.extend(headers);
-        request.auth =
-            (!settings.signing_secrets.is_empty()).then_some(Auth::StandardWebhooks(settings.signing_secrets));
+        request.auth = match settings.auth {
+            Some(_) if !settings.signing_secrets.is_empty() => {
+                let problem = "a request is authenticated in one way: keep this or `signing_secrets`";
+                return Err(Refusal::setting("/auth", problem));
+            }
+            Some(scheme) => Some(scheme.into()),
+            None if settings.signing_secrets.is_empty() => None,
+            None => Some(Auth::StandardWebhooks(settings.signing_secrets)),
+        };
         Ok(request)
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use herald_channel::{Header, Refusal};
 use serde::Deserialize;
 
+use crate::auth::Scheme;
+
 const CONTENT_TYPE: &str = "content-type";
 /// What the host writes itself: the body's length and the connection are its business.
 const RESERVED: &[&str] =
@@ -22,6 +24,7 @@ pub struct Settings {
     /// Secrets: the adapter sees handles.
     #[serde(default)]
     pub signing_secrets: Vec<String>,
+    pub auth: Option<Scheme>,
 }
 
 #[derive(Deserialize, Default)]

@@ -3,7 +3,7 @@
 use crate::{
     adapter::{Adapter, Registry, SettingProblem},
     config::{Channel, Config, Problem, Problems, Sources},
-    model::Context,
+    model::{Auth, Context, Request},
     outbound::{self, Destination, Options, Secrets},
     pipeline::{secret_pointers, test_event},
 };
@@ -89,7 +89,15 @@ fn rehearse_one(channel: &Channel, adapter: &Adapter, secrets: &Secrets, options
         payload: &event.payload,
         now: 0,
     };
-    outbound::prepare(&request, &sealed, &destination).map(drop).map_err(|refused| match refused.hint {
+    let prepared = match &request.auth {
+        Some(Auth::Oauth2(oauth)) => outbound::token_request(oauth, &sealed, &destination).and_then(|_| {
+            // As it goes out, but for the token.
+            let request = Request { auth: None, ..request.clone() };
+            outbound::prepare(&request, &sealed, &destination).map(drop)
+        }),
+        _ => outbound::prepare(&request, &sealed, &destination).map(drop),
+    };
+    prepared.map_err(|refused| match refused.hint {
         Some(hint) => format!("{}; {hint}", refused.message),
         None => refused.message,
     })

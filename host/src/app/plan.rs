@@ -5,9 +5,9 @@ use std::{net::SocketAddr, sync::Arc};
 use crate::{
     adapter::LiveChannel,
     api::{Access, Tls},
-    config::{self, Config, Problem},
+    config::{self, Config, Problem, Settings},
     outbound::Options,
-    pipeline::{Channel, Plan, Retention},
+    pipeline::{Channel, Plan, ReadAgain, Retention},
 };
 
 /// Who gets what.
@@ -47,6 +47,7 @@ pub(super) fn one(config: &Config, channel: &config::Channel) -> Channel {
         adapter: channel.adapter.clone(),
         settings: Arc::new(channel.settings.value.clone()),
         references: channel.settings.references.keys().cloned().collect(),
+        read_again: read_again(&channel.settings),
         hosts: channel.hosts.clone(),
         concurrency: channel.concurrency.unwrap_or(config.delivery.concurrency),
         timeout: channel.timeout.unwrap_or(config.delivery.timeout),
@@ -56,6 +57,14 @@ pub(super) fn one(config: &Config, channel: &config::Channel) -> Channel {
         ordered: channel.ordered,
         fallback: channel.fallback.clone(),
     }
+}
+
+/// None where nothing can have changed.
+fn read_again(settings: &Settings) -> Option<ReadAgain> {
+    settings.may_change().then(|| {
+        let settings = settings.clone();
+        ReadAgain(Arc::new(move |current| settings.read_again(current)))
+    })
 }
 
 /// What a new version of an adapter is held against.

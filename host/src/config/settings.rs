@@ -22,6 +22,29 @@ pub struct Settings {
     pub references: BTreeMap<String, Reference>,
 }
 
+impl Settings {
+    /// Whether a reference may stand for something else by now. The environment of a running process doesn't change.
+    pub fn may_change(&self) -> bool {
+        self.references.values().any(|reference| !matches!(reference, Reference::Env(_)))
+    }
+
+    /// Reads the files and runs the commands again that values came from. `current` is what is in use; the answer is that
+    /// with the new values, none when nothing has changed, or which reference gives no value, and why.
+    pub fn read_again(&self, current: &Json) -> Result<Option<Json>, String> {
+        let mut next = current.clone();
+        for (pointer, reference) in &self.references {
+            if matches!(reference, Reference::Env(_)) {
+                continue;
+            }
+            let value = resolve(reference, &|_| None).map_err(|failure| failure.message)?;
+            if let Some(place) = next.pointer_mut(pointer) {
+                *place = Json::from(value);
+            }
+        }
+        Ok(Some(next).filter(|next| next != current))
+    }
+}
+
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings").field("references", &self.references).finish_non_exhaustive()

@@ -98,6 +98,52 @@ pub enum Auth {
     StandardWebhooks(Vec<String>),
     /// An HMAC of the body in a header.
     Hmac(Hmac),
+    /// RFC 6749, 4.4: an access token that the host asks for, sent as [`Self::Bearer`].
+    Oauth2(Box<Oauth2>),
+    /// AWS Signature Version 4.
+    AwsSigv4(Box<AwsSigv4>),
+}
+
+/// The particulars of [`Auth::Oauth2`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Oauth2 {
+    /// The token endpoint.
+    pub token_url: String,
+    /// Who asks.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    /// What the token is asked for; empty: the server's default.
+    pub scopes: Vec<String>,
+    /// How the client tells who it is.
+    pub client_auth: ClientAuth,
+    /// Whom the token is for, where the server wants to know.
+    pub audience: Option<String>,
+}
+
+/// How a client tells the token endpoint who it is (RFC 6749, 2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// By RFC 7617.
+    Basic,
+    /// In the form.
+    Body,
+}
+
+/// The particulars of [`Auth::AwsSigv4`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwsSigv4 {
+    /// Names the key.
+    pub access_key_id: String,
+    /// The key.
+    pub secret_access_key: String,
+    /// Of temporary credentials.
+    pub session_token: Option<String>,
+    /// `eu-west-1`, say.
+    pub region: String,
+    /// As the signature names it.
+    pub service: String,
 }
 
 /// The particulars of [`Auth::Hmac`].

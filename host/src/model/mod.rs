@@ -26,7 +26,8 @@ pub use health::{Breaker, Change, ChannelState, Disabled, Health, Sign, Tripped}
 pub use ids::{DeliveryId, JobId};
 pub use job::{Action, Job, Selection};
 pub use message::{
-    AdapterId, Auth, Body, Context, Description, Hash, Header, Hmac, Hop, Refusal, Request, Response, Verdict,
+    AdapterId, Auth, AwsSigv4, Body, ClientAuth, Context, Description, Hash, Header, Hmac, Hop, Oauth2, Refusal,
+    Request, Response, Verdict,
 };
 pub use rate::Rate;
 pub use retry::{Policy, Wait, exponential, retry_after};

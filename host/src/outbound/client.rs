@@ -67,12 +67,17 @@ impl Client {
 
     /// Sends the request and reads the response, in `deadline` altogether. All that can go wrong is data.
     pub async fn send(&self, prepared: Prepared, deadline: Duration, secrets: &Secrets) -> Sent {
+        self.raw(prepared, deadline, redact::needed(secrets)).await.shown(secrets)
+    }
+
+    /// The same with what came back as it is: `needed` bytes of the body, at most.
+    pub(super) async fn raw(&self, prepared: Prepared, deadline: Duration, needed: usize) -> Raw {
         let Prepared { method, url, headers, body, .. } = prepared;
         let mut request = Request::new(Body::new(body));
         *request.method_mut() = method;
         *request.headers_mut() = headers;
         let mut progress = Progress::new();
-        let mut answer = Answer { needed: redact::needed(secrets), ..Answer::default() };
+        let mut answer = Answer { needed, ..Answer::default() };
         let exchange = self.exchange(request, &url, &mut progress, &mut answer);
         let failed = match tokio::time::timeout(deadline, exchange).await {
             Ok(Ok(())) => None,
@@ -84,14 +89,7 @@ impl Client {
                 Some(timed_out(progress.phase, deadline, answer.body.len(), &Peer::of(&url)))
             }
         };
-        let (error, blocked) = match failed {
-            Some(Failure::Wire(kind, words)) => (Some((kind, secrets.redact(&words).into_owned())), None),
-            Some(Failure::Blocked(refused)) => (None, Some(refused)),
-            None => (None, None),
-        };
-        answer.cut |= error.is_some();
-        let timing = progress.timing();
-        Sent { response: answer.response(secrets), error, blocked, timing }
+        Raw { answer, failed, timing: progress.timing() }
     }
 
     /// A request of which nothing was written to a connection that was there already goes over another one: that is no
@@ -136,6 +134,42 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What came of a request, secrets and all: only for who reads an access token out of it.
+pub(super) struct Raw {
+    answer: Answer,
+    failed: Option<Failure>,
+    timing: Timing,
+}
+
+impl Raw {
+    /// The status, when an answer has begun, broken off perhaps.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        self.answer.head.as_ref().map(|(status, _)| *status)
+    }
+
+    /// Whether something went wrong before the answer's end.
+    pub(super) fn is_broken(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    /// The body, when that is all of it.
+    pub(super) fn whole_body(&self) -> Option<&[u8]> {
+        (!self.is_broken() && !self.answer.cut).then_some(&self.answer.body)
+    }
+
+    /// As it is kept and shown.
+    pub(super) fn shown(self, secrets: &Secrets) -> Sent {
+        let Self { mut answer, failed, timing } = self;
+        let (error, blocked) = match failed {
+            Some(Failure::Wire(kind, words)) => (Some((kind, secrets.redact(&words).into_owned())), None),
+            Some(Failure::Blocked(refused)) => (None, Some(refused)),
+            None => (None, None),
+        };
+        answer.cut |= error.is_some();
+        Sent { response: answer.response(secrets), error, blocked, timing }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     check::{Options, Refused},
     redact::{self, COMPONENT, SEGMENT},
     secrets::{Sealed, Secrets},
-    sign::sign,
+    sign::{Signed, sign},
 };
 use crate::model::{Body, Header, Millis, Request, SentRequest};
 
@@ -117,7 +117,7 @@ fn unredacted(request: &Request, sealed: &Sealed, to: &Destination<'_>) -> Resul
     let body = body(request, sealed, to.payload);
     let mut headers = headers(&request.headers, sealed)?;
     if let Some(auth) = &request.auth {
-        sign(auth, &mut headers, &body, sealed, to)?;
+        sign(auth, &mut headers, Signed { method: &method, url: &url, body: &body }, sealed, to)?;
     }
     let delivery =
         HeaderValue::from_str(to.delivery_id).map_err(|_| Refused::adapter("the delivery id is no header value"))?;

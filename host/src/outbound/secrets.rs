@@ -25,7 +25,11 @@ static BEGINNING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PREFI
 
 /// The settings of one channel with its secrets set apart. Made when the config or the adapter changes; cheap to clone.
 #[derive(Clone)]
-pub struct Secrets(Arc<Inner>);
+pub struct Secrets {
+    inner: Arc<Inner>,
+    /// What is secret beside the settings: access tokens. Only looked for, never put in.
+    learnt: Vec<Arc<Redactor>>,
+}
 
 struct Inner {
     /// The settings' JSON text, cut where the secrets stood: one piece more than there are values.
@@ -70,12 +74,13 @@ impl Secrets {
         split.walk(settings, &mut String::new())?;
         let redactor = Redactor::new(split.values.iter().map(ExposeSecret::expose_secret)).map_err(BadSecret::Size)?;
         let Split { pieces, values, found: pointers, hosts, urls, .. } = split;
-        Ok(Self(Arc::new(Inner { pieces, values, pointers, hosts, urls, redactor })))
+        let inner = Arc::new(Inner { pieces, values, pointers, hosts, urls, redactor });
+        Ok(Self { inner, learnt: Vec::new() })
     }
 
     /// Makes the settings for one call of the adapter: a new handle for each secret. `random` gives 128 random bits.
     pub fn seal(&self, mut random: impl FnMut() -> u128) -> Sealed {
-        let inner = &self.0;
+        let inner = &self.inner;
         let handles: Vec<String> = inner.values.iter().map(|_| handle(random())).collect();
         let length = inner.pieces.iter().map(String::len).sum::<usize>() + handles.len() * (HANDLE + 2);
         let mut settings_json = String::with_capacity(length);
@@ -96,41 +101,59 @@ impl Secrets {
             let known = handles.iter().find(|(of, handle)| of == pointer && handle.len() == HANDLE);
             known.map(|(_, handle)| handle.clone()).unwrap_or_default()
         };
-        let handles = self.0.pointers.iter().map(handle).collect();
+        let handles = self.inner.pointers.iter().map(handle).collect();
         Sealed { settings_json: String::new(), handles, secrets: self.clone() }
     }
 
     /// Where the settings point: the hosts of all their texts, secret or not, that are absolute http or https URLs.
     pub fn hosts(&self) -> &BTreeSet<String> {
-        &self.0.hosts
+        &self.inner.hosts
     }
 
     /// What [`Url::parse`] says of a text. Most requests go where the settings say, which has been parsed before.
     pub(super) fn parse_url(&self, text: &str) -> Result<Url, url::ParseError> {
-        let known = self.0.urls.iter().find(|(known, _)| known == text);
+        let known = self.inner.urls.iter().find(|(known, _)| known == text);
         known.map_or_else(|| Url::parse(text), |(_, url)| Ok(url.clone()))
     }
 
     /// The text with `[redacted]` in the place of each secret, also where it stands URL-encoded, JSON- or HTML-escaped or
     /// in base 64. Of a secret that is a URL, scheme and host stay.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.0.redactor.redact(text)
+        let shown = self.inner.redactor.redact(text);
+        self.learnt.iter().fold(shown, |shown, learnt| match learnt.redact(&shown) {
+            Cow::Owned(redacted) => Cow::Owned(redacted),
+            Cow::Borrowed(_) => shown,
+        })
+    }
+
+    /// These, and what was learnt beside them: it is redacted, too.
+    #[must_use]
+    pub(super) fn with(&self, learnt: &Arc<Redactor>) -> Self {
+        let mut all = self.clone();
+        if !all.learnt.iter().any(|known| Arc::ptr_eq(known, learnt)) {
+            all.learnt.push(learnt.clone());
+        }
+        all
     }
 
     /// The length of the longest text that [`Self::redact`] looks for: what may be cut in two at the end of an excerpt.
     pub(super) fn longest(&self) -> usize {
-        self.0.redactor.longest()
+        self.redactors().map(Redactor::longest).max().unwrap_or(0)
     }
 
     /// Takes the beginning of a secret off the end of a redacted text that was cut there.
     pub(super) fn trim_end(&self, text: &mut String) {
-        self.0.redactor.trim_end(text);
+        self.redactors().for_each(|redactor| redactor.trim_end(text));
+    }
+
+    fn redactors(&self) -> impl Iterator<Item = &Redactor> {
+        std::iter::once(&self.inner.redactor).chain(self.learnt.iter().map(AsRef::as_ref))
     }
 }
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets").field("values", &self.0.values.len()).finish_non_exhaustive()
+        f.debug_struct("Secrets").field("values", &self.inner.values.len()).finish_non_exhaustive()
     }
 }
 
@@ -150,7 +173,7 @@ impl Sealed {
 
     /// Where each secret stands in the settings (RFC 6901), and the handle in its place.
     pub fn handles(&self) -> Vec<(String, String)> {
-        self.secrets.0.pointers.iter().cloned().zip(self.handles.iter().cloned()).collect()
+        self.secrets.inner.pointers.iter().cloned().zip(self.handles.iter().cloned()).collect()
     }
 
     /// Whether a handle of this call is in the text.
@@ -214,7 +237,7 @@ impl Sealed {
 
     fn value(&self, handle: &[u8]) -> Option<&str> {
         let index = self.handles.iter().position(|known| known.as_bytes() == handle)?;
-        self.secrets.0.values.get(index).map(ExposeSecret::expose_secret)
+        self.secrets.inner.values.get(index).map(ExposeSecret::expose_secret)
     }
 }
 

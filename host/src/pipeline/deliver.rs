@@ -1,6 +1,6 @@
 //! One attempt of a delivery: render, send, interpret, perhaps again, settle. What goes wrong on the way is data.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +14,10 @@ use crate::{
     adapter::CallError,
     clock::Stopwatch,
     model::{
-        Blame, Context, Exchange, FailReason, Hop, Millis, Outcome, Refusal, Request, Response, TransportError,
-        Verdict, judge_by_status,
+        Auth, Blame, Context, Exchange, FailReason, Hop, Millis, Outcome, Refusal, Request, Response, SentRequest,
+        TransportError, Verdict, judge_by_status,
     },
-    outbound::{self, Destination, Refused, Sealed},
+    outbound::{self, Destination, Options, Refused, Sealed, Secrets, Sent},
     store::Due,
 };
 
@@ -36,6 +36,8 @@ pub(super) enum End {
     },
     Rejected(String),
     Disable(String),
+    /// The credentials were refused, and there are others by now: why it is tried again at once.
+    Renewed(String),
     /// It is older than the channel wants it.
     TooOld,
     /// No request, or no sense in the answer: not the receiver's doing.
@@ -44,6 +46,21 @@ pub(super) enum End {
         blame: Blame,
         message: String,
     },
+}
+
+impl End {
+    /// The same, said of something else than the receiver.
+    pub fn about(self, what: &str) -> Self {
+        match self {
+            Self::Retry { reason, after_ms, blame } => {
+                Self::Retry { reason: format!("{what}: {reason}"), after_ms, blame }
+            }
+            Self::Failed { reason, blame, message } => {
+                Self::Failed { reason, blame, message: format!("{what}: {message}") }
+            }
+            other => other,
+        }
+    }
 }
 
 impl From<CallError> for End {
@@ -97,6 +114,7 @@ pub(super) async fn deliver(inner: Arc<Inner>, mut begun: Begun, served: Arc<Ser
     let watch = Stopwatch::start();
     let mut work = Work::new(&inner, &served, &due);
     let end = work.run().await;
+    let end = work.or_renewed(end, &begun.lane).await;
     let settlement = work.settle(&end, watch.micros(), &begun.lane);
     // Before the commit: who sees the new state finds it counted.
     inner.totals.count(settlement.attempt.outcome);
@@ -121,6 +139,8 @@ pub(super) struct Work<'a> {
     /// Requests so far beyond the first, those of a run of the host before this one included.
     pub hops: usize,
     pub exchanges: Vec<Exchange>,
+    /// What is redacted: the channel's, and the access tokens of this attempt.
+    pub secrets: Secrets,
 }
 
 impl<'a> Work<'a> {
@@ -133,6 +153,7 @@ impl<'a> Work<'a> {
             delivery_id: due.delivery.id.to_string(),
             hops: 0,
             exchanges: Vec::with_capacity(1),
+            secrets: served.secrets.clone(),
         }
     }
 
@@ -240,21 +261,37 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Sends one request and notes what came of it.
-    async fn exchange(&mut self, request: &Request, sealed: &Sealed) -> Result<Arc<Response>, End> {
-        let client = self.inner.client.load_full();
-        let secrets = &self.served.secrets;
-        let destination = Destination {
-            options: client.options(),
+    /// Where the requests of this attempt may go.
+    pub fn destination<'b>(&'b self, options: &'b Options) -> Destination<'b> {
+        Destination {
+            options,
             hosts: &self.served.adapter.description.hosts,
             listed: self.served.channel.hosts.as_deref(),
             delivery_id: &self.delivery_id,
             payload: &self.due.event.payload,
             now: self.inner.clock.now(),
-        };
-        let prepared = outbound::prepare(request, sealed, &destination)?;
-        let request = prepared.sent(secrets);
-        let sent = client.send(prepared, self.served.channel.timeout, secrets).await;
+        }
+    }
+
+    /// Makes one exchange, with all that its authentication asks for.
+    async fn exchange(&mut self, request: &Request, sealed: &Sealed) -> Result<Arc<Response>, End> {
+        match &request.auth {
+            Some(Auth::Oauth2(oauth)) => self.exchange_by_token(request, oauth, sealed).await,
+            _ => self.send(request, sealed, self.served.channel.timeout).await,
+        }
+    }
+
+    /// Sends one request and notes what came of it.
+    pub async fn send(&mut self, request: &Request, sealed: &Sealed, deadline: Duration) -> Result<Arc<Response>, End> {
+        let client = self.inner.client.load_full();
+        let prepared = outbound::prepare(request, sealed, &self.destination(client.options()))?;
+        let request = prepared.sent(&self.secrets);
+        let sent = client.send(prepared, deadline, &self.secrets).await;
+        self.note(request, sent)
+    }
+
+    /// Notes an exchange in the account, and gives its response, when that can be judged.
+    pub fn note(&mut self, request: SentRequest, sent: Sent) -> Result<Arc<Response>, End> {
         let response = sent.response.map(Arc::new);
         let end = match (sent.blocked, &sent.error, &response) {
             (Some(refused), ..) => Err(refused.into()),
@@ -277,7 +314,7 @@ fn end_of(verdict: Verdict) -> End {
     }
 }
 
-fn broken(kind: TransportError, message: &str) -> End {
+pub(super) fn broken(kind: TransportError, message: &str) -> End {
     End::Retry { reason: format!("{kind}: {message}"), after_ms: None, blame: Blame::Receiver }
 }
 
@@ -285,7 +322,7 @@ impl From<&End> for Outcome {
     fn from(end: &End) -> Self {
         match end {
             End::Delivered { .. } => Self::Delivered,
-            End::Retry { .. } | End::Disable(_) => Self::Retry,
+            End::Retry { .. } | End::Renewed(_) | End::Disable(_) => Self::Retry,
             End::Rejected(_) | End::TooOld | End::Failed { .. } => Self::Rejected,
         }
     }

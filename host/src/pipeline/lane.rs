@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use super::{inbox::Inbox, record::Ended};
+use super::{inbox::Inbox, record::Ended, reread::Renewal};
 use crate::{
     model::{Breaker, Change, ChannelState, Disabled, Health, Millis, Sign},
     store::Due,
@@ -29,6 +29,8 @@ pub(super) struct Lane {
     active: AtomicUsize,
     /// The channel's rate lets nothing begin before.
     pub limited_until: AtomicU64,
+    /// When its secrets were read again.
+    pub renewal: Renewal,
     /// Held for moments only.
     state: Mutex<LaneState>,
 }
@@ -78,6 +80,7 @@ impl Lane {
             reports: Mutex::default(),
             active: AtomicUsize::new(0),
             limited_until: AtomicU64::new(0),
+            renewal: Renewal::default(),
             state: Mutex::default(),
         }
     }

@@ -14,11 +14,13 @@ mod manage;
 mod news;
 mod rate;
 mod record;
+mod reread;
 mod retention;
 mod schedule;
 mod secrets;
 mod settle;
 mod subject;
+mod token;
 
 use std::{
     collections::BTreeMap,
@@ -41,18 +43,19 @@ use crate::{
     adapter::{CallThreads, Registry},
     clock::Clock,
     model::{Breaker, ChannelState, Outcome, Policy, Rate, Route},
-    outbound::{BuildError, Client, Options},
+    outbound::{BuildError, Client, Options, Tokens},
     store::Store,
 };
 use lane::Lane;
 
 pub use accept::{NotAccepted, Receipt, test_event};
 pub use manage::Replayed;
+pub use reread::ReadAgain;
 pub use retention::Retention;
 pub use secrets::secret_pointers;
 
 /// What a config says about who gets what: replaced whole when the config changes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Plan {
     /// Which events go where.
     pub routes: Vec<Route>,
@@ -65,6 +68,7 @@ pub struct Plan {
 }
 
 /// An adapter with settings and secrets, under a name.
+#[derive(Clone)]
 pub struct Channel {
     /// The name.
     pub name: String,
@@ -74,6 +78,8 @@ pub struct Channel {
     pub settings: Arc<Value>,
     /// JSON pointers of the settings that were given by reference: secrets, whatever the schema says of them.
     pub references: Vec<String>,
+    /// Reads those again whose value may have changed; none where there are none such.
+    pub read_again: Option<ReadAgain>,
     /// The only hosts that its requests may go to, `*.` perhaps in front; none: wherever its adapter may send.
     pub hosts: Option<Vec<String>>,
     /// Deliveries under way at once.
@@ -115,6 +121,7 @@ struct Inner {
     registry: Registry,
     threads: CallThreads,
     client: ArcSwap<Client>,
+    tokens: Tokens,
     clock: Clock,
     plan: ArcSwap<Plan>,
     /// One a channel. Held for moments only, never over an await.
@@ -189,6 +196,7 @@ impl Pipeline {
             registry: parts.registry,
             threads: parts.threads,
             client: ArcSwap::from_pointee(parts.client),
+            tokens: Tokens::default(),
             clock: parts.clock,
             plan: ArcSwap::default(),
             lanes: Mutex::default(),

@@ -29,7 +29,7 @@ impl Work<'_> {
             _ => reason,
         };
         // What an adapter or a service says may hold what it was sent.
-        let reason = reason.map(|reason| self.served.secrets.redact(&reason).into_owned());
+        let reason = reason.map(|reason| self.secrets.redact(&reason).into_owned());
         let disable = matches!(end, End::Disable(_)).then(|| reason.clone().unwrap_or_default());
         let told = Told {
             sign,
@@ -124,8 +124,8 @@ impl Work<'_> {
                     Some(Wait { delay, step }) => Next::Again { at: now.saturating_add(millis(delay)), step },
                 }
             }
-            // Due at once when somebody enables the channel.
-            End::Disable(_) => Next::Again { at: now, step },
+            // Due at once, a disabled channel's when somebody enables it.
+            End::Renewed(_) | End::Disable(_) => Next::Again { at: now, step },
             End::Rejected(_) => Next::Failed(FailReason::Rejected),
             End::TooOld => Next::Failed(FailReason::Exhausted),
             End::Failed { reason, .. } => Next::Failed(*reason),
@@ -139,6 +139,7 @@ fn account(end: &End, max_age: Option<Duration>) -> (Option<Blame>, Option<Strin
         End::Delivered { .. } => (None, None),
         End::Retry { reason, blame, .. } => (Some(*blame), Some(reason.clone())),
         End::Rejected(reason) | End::Disable(reason) => (Some(Blame::Receiver), Some(reason.clone())),
+        End::Renewed(reason) => (Some(Blame::Settings), Some(reason.clone())),
         End::TooOld => {
             let most = humantime::format_duration(max_age.unwrap_or_default());
             (

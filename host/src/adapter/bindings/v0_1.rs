@@ -7,7 +7,10 @@ use wasmtime::{
 
 use crate::{
     adapter::engine::HostState,
-    model::{Auth, Body, Context, Description, Event, Hash, Hmac, Hop, Refusal, Request, Response, Verdict},
+    model::{
+        Auth, AwsSigv4, Body, ClientAuth, Context, Description, Event, Hash, Hmac, Hop, Oauth2, Refusal, Request,
+        Response, Verdict,
+    },
 };
 
 #[allow(missing_docs, clippy::pedantic, clippy::indexing_slicing)]
@@ -140,21 +143,45 @@ impl From<wit::Request> for Request {
                 wit::Body::Bytes(bytes) => Body::Bytes(bytes),
                 wit::Body::Payload => Body::Payload,
             },
-            auth: request.auth.map(|auth| match auth {
-                wit::Auth::Basic((user, password)) => Auth::Basic(user, password),
-                wit::Auth::Bearer(token) => Auth::Bearer(token),
-                wit::Auth::StandardWebhooks(secrets) => Auth::StandardWebhooks(secrets),
-                wit::Auth::Hmac(hmac) => Auth::Hmac(Hmac {
-                    secret: hmac.secret,
-                    hash: match hmac.hash {
-                        wit::Hash::Sha1 => Hash::Sha1,
-                        wit::Hash::Sha256 => Hash::Sha256,
-                        wit::Hash::Sha512 => Hash::Sha512,
-                    },
-                    header: hmac.header,
-                    prefix: hmac.prefix,
-                }),
+            auth: request.auth.map(Into::into),
+        }
+    }
+}
+
+impl From<wit::Auth> for Auth {
+    fn from(auth: wit::Auth) -> Self {
+        match auth {
+            wit::Auth::Basic((user, password)) => Self::Basic(user, password),
+            wit::Auth::Bearer(token) => Self::Bearer(token),
+            wit::Auth::StandardWebhooks(secrets) => Self::StandardWebhooks(secrets),
+            wit::Auth::Hmac(hmac) => Self::Hmac(Hmac {
+                secret: hmac.secret,
+                hash: match hmac.hash {
+                    wit::Hash::Sha1 => Hash::Sha1,
+                    wit::Hash::Sha256 => Hash::Sha256,
+                    wit::Hash::Sha512 => Hash::Sha512,
+                },
+                header: hmac.header,
+                prefix: hmac.prefix,
             }),
+            wit::Auth::Oauth2(oauth) => Self::Oauth2(Box::new(Oauth2 {
+                token_url: oauth.token_url,
+                client_id: oauth.client_id,
+                client_secret: oauth.client_secret,
+                scopes: oauth.scopes,
+                client_auth: match oauth.client_auth {
+                    wit::ClientAuth::Basic => ClientAuth::Basic,
+                    wit::ClientAuth::Body => ClientAuth::Body,
+                },
+                audience: oauth.audience,
+            })),
+            wit::Auth::AwsSigv4(aws) => Self::AwsSigv4(Box::new(AwsSigv4 {
+                access_key_id: aws.access_key_id,
+                secret_access_key: aws.secret_access_key,
+                session_token: aws.session_token,
+                region: aws.region,
+                service: aws.service,
+            })),
         }
     }
 }
