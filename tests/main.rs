@@ -40,3 +40,4 @@ mod store;
 mod store_model;
 mod tidy;
 mod tokens;
+mod transports;

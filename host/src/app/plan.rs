@@ -5,28 +5,49 @@ use std::sync::Arc;
 use crate::{
     adapter::LiveChannel,
     config::{self, Config},
-    outbound::Options,
+    model::Transport,
+    outbound::{BuildError, Client, Options},
     pipeline::{Channel, Plan, Retention},
 };
 
-/// Who gets what.
-pub(super) fn plan(config: &Config) -> Plan {
-    let channels = config.channels.iter();
-    Plan {
+/// Who gets what. What goes the way that it went by the plan before keeps its client, and so its connections.
+pub(super) fn plan(config: &Config, before: &Plan) -> Result<Plan, BuildError> {
+    let options = outbound(config);
+    let common = match before.client.as_ref().filter(|client| *client.options() == options) {
+        Some(client) => client.clone(),
+        None => Client::new(options)?,
+    };
+    let channel = |channel: &config::Channel| {
+        let transport = transport(channel);
+        let same = |client: &&Client| client.options() == common.options() && *client.transport() == transport;
+        let client = match before.channels.get(&channel.name).map(|channel| &channel.client).filter(same) {
+            Some(client) => client.clone(),
+            None => common.through(&transport)?,
+        };
+        Ok((channel.name.clone(), Arc::new(one(config, channel, client))))
+    };
+    Ok(Plan {
         routes: config.routes.clone(),
-        channels: channels.map(|channel| (channel.name.clone(), Arc::new(one(config, channel)))).collect(),
+        channels: config.channels.iter().map(channel).collect::<Result<_, BuildError>>()?,
+        client: Some(common.clone()),
         app_url: config.server.app_url.clone(),
         retention: Retention { keep: config.store.keep, max_size: config.store.max_size },
-    }
+    })
+}
+
+/// How a channel is connected.
+fn transport(channel: &config::Channel) -> Transport {
+    Transport { tls: channel.tls.clone() }
 }
 
 /// A channel, what it does not say itself taken from `[delivery]`.
-pub(super) fn one(config: &Config, channel: &config::Channel) -> Channel {
+fn one(config: &Config, channel: &config::Channel, client: Client) -> Channel {
     Channel {
         name: channel.name.clone(),
         adapter: channel.adapter.clone(),
         settings: Arc::new(channel.settings.value.clone()),
         references: channel.settings.references.keys().cloned().collect(),
+        client,
         hosts: channel.hosts.clone(),
         concurrency: channel.concurrency.unwrap_or(config.delivery.concurrency),
         timeout: channel.timeout.unwrap_or(config.delivery.timeout),

@@ -20,7 +20,7 @@ use super::{
     settings::{Reader, Settings},
     value::{count, duration, name, optional, patterns, text, truth},
 };
-use crate::model::{Pattern, Policy, Rate, Route};
+use crate::model::{Pattern, Policy, Rate, Route, Tls};
 
 pub(super) const CHANNEL_KEYS: &[&str] = &[
     "name",
@@ -35,6 +35,7 @@ pub(super) const CHANNEL_KEYS: &[&str] = &[
     "max_age",
     "fallback",
     "hosts",
+    "tls",
     "settings",
 ];
 pub(super) const ROUTE_KEYS: &[&str] = &["events", "project", "channel"];
@@ -64,6 +65,8 @@ pub struct Channel {
     pub fallback: Option<String>,
     /// The only hosts that its requests may go to, `*.` perhaps in front; none: wherever its adapter may send.
     pub hosts: Option<Vec<String>>,
+    /// How it speaks TLS, where that is not as usual.
+    pub tls: Tls,
     /// Where each setting stands, by its JSON pointer; `""` is the settings as a whole.
     pub places: BTreeMap<String, String>,
 }
@@ -139,6 +142,7 @@ impl Found<'_> {
     }
 
     fn channel(&mut self, name: Option<String>, entry: &Entry<'_>) -> Option<Channel> {
+        let tls = self.tls(entry);
         let problems = &mut self.problems;
         check_keys(entry.table, &entry.path, CHANNEL_KEYS, problems);
         let adapter = entry.demand("adapter", super::value::name, problems);
@@ -179,6 +183,7 @@ impl Found<'_> {
             max_age,
             fallback,
             hosts,
+            tls: tls?,
             places,
         })
     }

@@ -18,6 +18,7 @@ mod schema;
 mod secret;
 mod settings;
 mod size;
+mod tls;
 mod tokens;
 mod value;
 

@@ -15,6 +15,7 @@ mod record;
 mod retry;
 mod route;
 mod rule;
+mod transport;
 
 pub use access::{LONGEST_TOKEN, Scope, Scopes, Token, TokenHash, scopes_of};
 pub use delivery::{
@@ -31,6 +32,7 @@ pub use rate::Rate;
 pub use retry::{Policy, Wait, exponential, retry_after};
 pub use route::{Pattern, Route};
 pub use rule::judge_by_status;
+pub use transport::{Certificates, Identity, Tls, Transport, Unusable};
 
 /// Milliseconds since the Unix epoch, UTC.
 pub type Millis = u64;

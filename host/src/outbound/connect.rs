@@ -10,12 +10,7 @@ use hyper::{
     rt,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::{CryptoProvider, ring},
-    pki_types::ServerName,
-};
-use rustls_platform_verifier::Verifier;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio_rustls::TlsConnector;
 use url::{Host, Position, Url};
 
@@ -50,8 +45,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(options: Arc<Options>, mut tls: ClientConfig) -> Self {
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    pub(super) fn new(options: Arc<Options>, tls: ClientConfig) -> Self {
         let mut http1 = http1::Builder::new();
         http1.max_buf_size(HEADER_BLOCK as usize).max_headers(HEADERS);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -110,23 +104,6 @@ fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, Failed> {
     })
 }
 
-/// TLS 1.2 and 1.3 by ring, against the machine's own roots. Without any it warns, and https will fail.
-pub(super) fn tls() -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::<CryptoProvider>::clone(&provider))
-        .with_safe_default_protocol_versions()?;
-    Ok(match Verifier::new(provider) {
-        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
-        Err(error) => {
-            tracing::warn!(
-                %error,
-                "no https receiver can be trusted: install CA certificates, or name them in SSL_CERT_FILE"
-            );
-            builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-        }
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -138,7 +115,14 @@ mod tests {
     use futures_util::FutureExt;
     use tokio::net::TcpListener;
 
-    use super::{super::check::Refused, *};
+    use super::{
+        super::{
+            check::Refused,
+            tls::{self, Machine},
+        },
+        *,
+    };
+    use crate::model::Tls;
 
     /// How often the name server that changes its mind was asked.
     static ASKED: AtomicUsize = AtomicUsize::new(0);
@@ -151,7 +135,8 @@ mod tests {
         let forbidden = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
         let options =
             Arc::new(Options { allow_addresses: vec!["127.0.0.1/32".parse().unwrap()], ..Options::default() });
-        let mut connector = Connector::new(Arc::clone(&options), tls().unwrap());
+        let mut connector =
+            Connector::new(Arc::clone(&options), tls::config(&Machine::read(), &Tls::default()).unwrap());
         connector.resolver = Guarded::by(options, |_| {
             let last = if ASKED.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { 1 } else { 2 };
             Box::pin(async move { Ok(vec![SocketAddr::from(([127, 0, 0, last], 0))]) })

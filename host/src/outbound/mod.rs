@@ -27,6 +27,7 @@ mod sign;
 mod skip;
 mod stream;
 mod tcp;
+mod tls;
 
 pub use check::{Options, Refused};
 pub use client::{BuildError, Client, Sent};

@@ -242,7 +242,7 @@ impl<'a> Work<'a> {
 
     /// Sends one request and notes what came of it.
     async fn exchange(&mut self, request: &Request, sealed: &Sealed) -> Result<Arc<Response>, End> {
-        let client = self.inner.client.load_full();
+        let client = &self.served.channel.client;
         let secrets = &self.served.secrets;
         let destination = Destination {
             options: client.options(),
