@@ -30,6 +30,7 @@ mod injection;
 mod operating;
 mod pacing;
 mod prebuilt;
+mod proxies;
 mod readme;
 mod replaying;
 mod retention;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     adapter::LiveChannel,
     config::{self, Config},
-    model::Transport,
+    model::{Tls, Transport},
     outbound::{BuildError, Client, Options},
     pipeline::{Channel, Plan, Retention},
 };
@@ -17,8 +17,9 @@ pub(super) fn plan(config: &Config, before: &Plan) -> Result<Plan, BuildError> {
         Some(client) => client.clone(),
         None => Client::new(options)?,
     };
+    let common = common.through(&of_all(config))?;
     let channel = |channel: &config::Channel| {
-        let transport = transport(channel);
+        let transport = transport(config, channel);
         let same = |client: &&Client| client.options() == common.options() && *client.transport() == transport;
         let client = match before.channels.get(&channel.name).map(|channel| &channel.client).filter(same) {
             Some(client) => client.clone(),
@@ -35,9 +36,19 @@ pub(super) fn plan(config: &Config, before: &Plan) -> Result<Plan, BuildError> {
     })
 }
 
+/// How all are connected that say nothing else.
+fn of_all(config: &Config) -> Transport {
+    Transport { tls: Tls::default(), bind: config.outbound.bind, proxy: config.outbound.proxy.clone() }
+}
+
 /// How a channel is connected.
-fn transport(channel: &config::Channel) -> Transport {
-    Transport { tls: channel.tls.clone() }
+fn transport(config: &Config, channel: &config::Channel) -> Transport {
+    let all = of_all(config);
+    Transport {
+        tls: channel.tls.clone(),
+        bind: channel.bind.unwrap_or(all.bind),
+        proxy: channel.proxy.clone().unwrap_or(all.proxy),
+    }
 }
 
 /// A channel, what it does not say itself taken from `[delivery]`.

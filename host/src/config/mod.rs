@@ -13,6 +13,7 @@ mod layers;
 mod net;
 mod pacing;
 mod problems;
+mod proxy;
 mod raw;
 mod schema;
 mod secret;
@@ -149,9 +150,12 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     check_sections(&file, problems);
     let outside = layers::Outside::new(schema::SCHEMA, &sources.env, &sources.flags, problems);
     let layers = layers::Layers { defaults: &defaults, file: &file, outside: &outside };
-    let sections = schema::Sections::read(&layers, problems);
+    let mut sections = schema::Sections::read(&layers, problems);
     let listen = layers.read("server", "listen", |node| Ok(node.place.clone()), problems);
     let tokens = found.tokens(&file);
+    if let Some(sections) = &mut sections {
+        found.common_proxy(&layers, &mut sections.outbound.proxy);
+    }
     if let (Some(sections), Some(place)) = (&sections, &listen) {
         found.check_strangers(&sections.server, place, &tokens);
     }

@@ -2,7 +2,13 @@
 //!
 //! Must not hold a default: those stand in `herald.default.toml`.
 
-use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -11,12 +17,13 @@ use url::Url;
 use super::{
     adapters::{self, AdapterLimits},
     layers::Layers,
-    net::{address, host, network, web_url},
+    net::{address, host, ip, network, web_url},
     problems::Problem,
+    proxy::proxy,
     size::{limit, size},
     value::{choice, count, duration, list, log_filter, number, optional, path, truth},
 };
-use crate::model::{Breaker, Policy};
+use crate::model::{Breaker, Policy, Proxy};
 
 const fn ms(number: u64) -> Duration {
     Duration::from_millis(number)
@@ -140,6 +147,10 @@ sections! {
         allow_http: Vec<String> = list(host);
         /// Addresses that are not public and may be reached all the same.
         allow_addresses: Vec<IpNet> = list(network);
+        /// Where connections come from; none: whichever address the machine takes.
+        bind: Option<IpAddr> = optional(ip);
+        /// Through whom they are made; none: straight.
+        proxy: Option<Proxy> = proxy;
     }
 
     /// How deliveries are tried, and tried again.

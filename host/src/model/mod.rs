@@ -32,7 +32,7 @@ pub use rate::Rate;
 pub use retry::{Policy, Wait, exponential, retry_after};
 pub use route::{Pattern, Route};
 pub use rule::judge_by_status;
-pub use transport::{Certificates, Identity, Tls, Transport, Unusable};
+pub use transport::{Certificates, Identity, Proxy, ProxyKind, Tls, Transport, Unusable};
 
 /// Milliseconds since the Unix epoch, UTC.
 pub type Millis = u64;

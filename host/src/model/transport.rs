@@ -2,15 +2,18 @@
 //!
 //! Must not read a file or a clock, nor put anything of a key into a message.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
+use percent_encoding::percent_decode_str;
 use rustls::{
     RootCertStore,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
     sign::CertifiedKey,
 };
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use url::{Host, Url};
 
 use super::Millis;
 
@@ -19,6 +22,105 @@ use super::Millis;
 pub struct Transport {
     /// Whom the other end must be, and who this end is.
     pub tls: Tls,
+    /// The address that connections come from; none: whichever the machine takes.
+    pub bind: Option<IpAddr>,
+    /// Through whom connections are made; none: straight.
+    pub proxy: Option<Proxy>,
+}
+
+/// Somebody through whom connections are made.
+#[derive(Clone)]
+pub struct Proxy {
+    /// How it is spoken to.
+    pub kind: ProxyKind,
+    /// Its name or address: the operator's choice, so it may be a private one.
+    pub host: Host<String>,
+    /// Its port.
+    pub port: u16,
+    /// A user and a password, where it asks for them.
+    pub credentials: Option<(String, SecretString)>,
+}
+
+/// How a proxy is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyKind {
+    /// By the method CONNECT of HTTP (RFC 9110, 9.3.6).
+    Http,
+    /// By SOCKS 5 (RFC 1928).
+    Socks5,
+}
+
+impl Proxy {
+    /// From a URL; a user and a password stand before the `@`, percent-encoded.
+    pub fn parse(text: &str) -> Result<Self, Unusable> {
+        const HINT: &str = "write \"http://proxy.example:3128\" or \"socks5://10.0.0.1:1080\"; a user and a password go before an @, percent-encoded";
+        let Ok(url) = Url::parse(text.trim()) else {
+            return unusable("is not the URL of a proxy", HINT);
+        };
+        let kind = match url.scheme() {
+            "http" => ProxyKind::Http,
+            "socks5" => ProxyKind::Socks5,
+            "socks5h" => {
+                return unusable(
+                    "asks the proxy to look names up, and Herald looks them up itself, to see where they lead",
+                    "write socks5 in the place of socks5h",
+                );
+            }
+            "https" => {
+                return unusable(
+                    "asks for TLS with the proxy, which Herald does not speak there",
+                    "write http in the place of https: what is sent by https stays unreadable to the proxy all the same",
+                );
+            }
+            _ => return unusable("is neither an HTTP nor a SOCKS5 proxy", HINT),
+        };
+        let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        // Only the schemes of the web have their hosts parsed as such by the URL's parser.
+        let host = url.host_str().and_then(|host| Host::parse(host).ok()).filter(|_| bare);
+        let port = url.port().or((kind == ProxyKind::Socks5).then_some(1080)).or(url.port_or_known_default());
+        let (Some(host), Some(port)) = (host, port) else {
+            return unusable("is not the URL of a proxy", HINT);
+        };
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
+        let credentials = match (decoded(url.username()), decoded(url.password().unwrap_or_default())) {
+            (Some(user), Some(password)) if user.is_empty() && password.is_empty() => None,
+            // RFC 7617 and RFC 1929.
+            (Some(user), Some(password))
+                if !user.contains(':') && user.len().max(password.len()) <= 255 && !user.is_empty() =>
+            {
+                Some((user, SecretString::from(password)))
+            }
+            _ => {
+                return unusable(
+                    "has a user or a password that can't be sent",
+                    "at most 255 bytes of UTF-8, no colon in the user",
+                );
+            }
+        };
+        Ok(Self { kind, host, port, credentials })
+    }
+}
+
+impl PartialEq for Proxy {
+    fn eq(&self, other: &Self) -> bool {
+        let secret = |proxy: &Self| {
+            proxy.credentials.as_ref().map(|(user, word)| (user.clone(), word.expose_secret().to_owned()))
+        };
+        (self.kind, &self.host, self.port) == (other.kind, &other.host, other.port) && secret(self) == secret(other)
+    }
+}
+
+impl fmt::Display for Proxy {
+    /// Without the user and the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {self}", self.kind)
+    }
 }
 
 /// TLS where it is not the usual one.
@@ -195,8 +297,42 @@ mod tests {
         let (certificate, key) = pair();
         let certificates = Certificates::from_pem(&certificate).unwrap();
         let identity = Some(Arc::new(Identity::from_pem(&certificates, &key).unwrap()));
-        let shown = format!("{:?}", Transport { tls: Tls { roots: Some(certificates), identity } });
-        assert!(shown.contains("a certificate and its key"), "{shown}");
-        assert!(shown.len() < 150, "{shown}");
+        let shown = format!(
+            "{:?}",
+            Transport {
+                tls: Tls { roots: Some(certificates), identity },
+                proxy: Some(Proxy::parse("http://user:s3cret@proxy.example:3128").unwrap()),
+                ..Transport::default()
+            }
+        );
+        assert!(shown.contains("a certificate and its key") && shown.contains("proxy.example:3128"), "{shown}");
+        assert!(!shown.contains("s3cret") && !shown.contains("user") && shown.len() < 250, "{shown}");
+    }
+
+    #[test]
+    fn a_proxy_is_http_or_socks5_and_its_password_may_hold_anything() {
+        let parsed = |text: &str| Proxy::parse(text).unwrap();
+        let proxy = parsed("http://us%40er:p%3A%2f%C3%A9@[fd00::1]:3128/");
+        let (user, password) = proxy.credentials.as_ref().unwrap();
+        assert_eq!((user.as_str(), password.expose_secret()), ("us@er", "p:/é"));
+        assert_eq!((proxy.kind, proxy.to_string().as_str()), (ProxyKind::Http, "[fd00::1]:3128"));
+        assert_eq!(parsed("socks5://10.0.0.1").to_string(), "10.0.0.1:1080");
+        assert_eq!(parsed("http://proxy.example").to_string(), "proxy.example:80");
+        assert_eq!(parsed("http://u:a@h"), parsed("http://u:a@h"));
+        assert_ne!(parsed("http://u:a@h"), parsed("http://u:b@h"));
+        for (wrong, message) in [
+            ("proxy.example:3128", "is neither an HTTP nor a SOCKS5 proxy"),
+            ("10.0.0.1:3128", "is not the URL of a proxy"),
+            ("http://", "is not the URL of a proxy"),
+            ("http://h/path", "is not the URL of a proxy"),
+            ("socks5://", "is not the URL of a proxy"),
+            ("ftp://h", "is neither an HTTP nor a SOCKS5 proxy"),
+            ("http://u%FF:p@h", "has a user or a password that can't be sent"),
+            ("http://u%3A:p@h", "has a user or a password that can't be sent"),
+        ] {
+            assert_eq!(Proxy::parse(wrong).unwrap_err().message, message, "{wrong}");
+        }
+        assert!(Proxy::parse("socks5h://h").unwrap_err().message.contains("look names up"));
+        assert!(Proxy::parse("https://h").unwrap_err().message.contains("TLS with the proxy"));
     }
 }

@@ -53,7 +53,7 @@ pub struct Sent {
 impl Client {
     /// Makes the client. Reads the machine's CA certificates; without any it warns, and https will fail.
     pub fn new(options: Options) -> Result<Self, BuildError> {
-        Self::made(Arc::new(options), Transport::default(), Machine::read())
+        Self::made(Arc::new(options), &Transport::default(), Machine::read())
     }
 
     /// The one to use for what is connected by `transport`: this one, if that is what it does. Kept connections are never
@@ -62,13 +62,13 @@ impl Client {
         if *self.transport == *transport {
             return Ok(self.clone());
         }
-        Self::made(Arc::clone(&self.options), transport.clone(), self.machine.clone())
+        Self::made(Arc::clone(&self.options), transport, self.machine.clone())
     }
 
-    fn made(options: Arc<Options>, transport: Transport, machine: Machine) -> Result<Self, BuildError> {
-        let tls = tls::config(&machine, &transport.tls)?;
-        let connector = Arc::new(Connector::new(Arc::clone(&options), tls));
-        Ok(Self { pool: Arc::default(), connector, options, transport: Arc::new(transport), machine })
+    fn made(options: Arc<Options>, transport: &Transport, machine: Machine) -> Result<Self, BuildError> {
+        let (transport, tls) = (Arc::new(transport.clone()), tls::config(&machine, &transport.tls)?);
+        let connector = Arc::new(Connector::new(Arc::clone(&options), tls, Arc::clone(&transport)));
+        Ok(Self { pool: Arc::default(), connector, options, transport, machine })
     }
 
     /// How it connects.
@@ -92,12 +92,12 @@ impl Client {
         let exchange = self.exchange(request, &url, &mut progress, &mut answer);
         let failed = match tokio::time::timeout(deadline, exchange).await {
             Ok(Ok(())) => None,
-            Ok(Err(broken)) => Some(failure(&broken, &Peer::of(&url))),
+            Ok(Err(broken)) => Some(failure(&broken, &self.peer(&url))),
             Err(_) => {
                 if let Some(shared) = &answer.shared {
                     shared.give_up();
                 }
-                Some(timed_out(progress.phase, deadline, answer.body.len(), &Peer::of(&url)))
+                Some(timed_out(progress.phase, deadline, answer.body.len(), &self.peer(&url)))
             }
         };
         let (error, blocked) = match failed {
@@ -108,6 +108,10 @@ impl Client {
         answer.cut |= error.is_some();
         let timing = progress.timing();
         Sent { response: answer.response(secrets), error, blocked, timing }
+    }
+
+    fn peer(&self, url: &Url) -> Peer {
+        Peer::of(url, self.transport.proxy.as_ref())
     }
 
     /// A request of which nothing was written to a connection that was there already goes over another one: that is no

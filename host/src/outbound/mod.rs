@@ -20,6 +20,7 @@ mod guard;
 mod pool;
 mod prepare;
 mod progress;
+mod proxy;
 mod redact;
 mod resolve;
 mod secrets;

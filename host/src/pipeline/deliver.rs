@@ -278,7 +278,9 @@ fn end_of(verdict: Verdict) -> End {
 }
 
 fn broken(kind: TransportError, message: &str) -> End {
-    End::Retry { reason: format!("{kind}: {message}"), after_ms: None, blame: Blame::Receiver }
+    // A proxy is the operator's own: the receiver was not even asked.
+    let blame = if kind == TransportError::Proxy { Blame::Host } else { Blame::Receiver };
+    End::Retry { reason: format!("{kind}: {message}"), after_ms: None, blame }
 }
 
 impl From<&End> for Outcome {
