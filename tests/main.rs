@@ -42,3 +42,4 @@ mod store_model;
 mod tidy;
 mod tokens;
 mod transports;
+mod way_out;

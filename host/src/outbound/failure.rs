@@ -5,7 +5,7 @@
 use std::{error::Error, io, time::Duration};
 
 use http::Request;
-use rustls::{CertificateError, pki_types::InvalidDnsNameError};
+use rustls::{CertificateError, PeerIncompatible, pki_types::InvalidDnsNameError};
 use url::Url;
 
 use super::{
@@ -143,6 +143,9 @@ fn tls_words(error: &rustls::Error, name: &str) -> String {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "its certificate is signed by nobody that this machine trusts (are its CA certificates installed?)"
                 .to_owned()
+        }
+        rustls::Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
+            "the other end speaks neither TLS 1.2 nor 1.3".to_owned()
         }
         other => other.to_string(),
     };
