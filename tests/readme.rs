@@ -65,6 +65,8 @@ fn every_config_shown_is_a_good_one() {
             variable: &|name| {
                 let value = if name.contains("SIGNING") {
                     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+                } else if name.contains("PROXY") {
+                    "http://user:password@proxy.example:3128"
                 } else if name.contains("TOKEN") {
                     "hrld_0123456789012345678901234567890123456789012"
                 } else {

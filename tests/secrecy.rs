@@ -7,7 +7,11 @@ use base64::{
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use crate::harness::{Receiver, Reply, process::Program};
+use crate::harness::{
+    Receiver, Reply,
+    process::Program,
+    proxy::{Manner, Proxy},
+};
 
 /// With all that is escaped somewhere in it.
 const HEADER: &str = r#"hdr-K7"qu\o'te<&>+/=%é-distinct"#;
@@ -16,6 +20,10 @@ const PATH: &str = "T0000/B0000/pth-X4mZ8distinct";
 const SIGNING: &str = "whsec_c2lnLWRpc3RpbmN0LXNlY3JldC1mb3Itc2lnbmluZyE=";
 /// Not what a signing secret is.
 const BROKEN: &str = "whsec_!!brk-V3distinct!!";
+
+/// Of the proxies, in their URLs; one of them echoes it, and its base 64.
+const PROXY: &str = "prx-H5distinct";
+const ECHO: &str = "HTTP/1.1 407 prx-H5distinct\r\nx-echo: prx-H5distinct dXNlcjpwcngtSDVkaXN0aW5jdA==\r\n\r\n";
 
 /// Every form in which a receiver may echo a secret.
 fn forms(secret: &str) -> Vec<String> {
@@ -53,7 +61,14 @@ fn config(hook: &str, broken: &str) -> String {
          [[channel]]\nname = \"broken\"\nadapter = \"webhook\"\n{quiet}\
          [channel.settings]\nurl = \"{broken}\"\nsigning_secrets = [{{ env = \"BROKEN\" }}]\n\
          [[route]]\nchannel = \"hook\"\nevents = [\"hook\"]\n[[route]]\nchannel = \"slack\"\nevents = [\"slack\"]\n\
-         [[route]]\nchannel = \"broken\"\nevents = [\"broken\"]\n"
+         [[route]]\nchannel = \"broken\"\nevents = [\"broken\"]\n\
+         [[channel]]\nname = \"http-proxy\"\nadapter = \"webhook\"\n{quiet}proxy = {{ env = \"HTTP\" }}\n\
+         [channel.settings]\nurl = \"{hook}\"\n[[route]]\nchannel = \"http-proxy\"\nevents = [\"proxied\"]\n\
+         [[channel]]\nname = \"socks-proxy\"\nadapter = \"webhook\"\n{quiet}proxy = {{ env = \"SOCKS\" }}\n\
+         [channel.settings]\nurl = \"{hook}\"\n[[route]]\nchannel = \"socks-proxy\"\nevents = [\"proxied\"]\n\
+         [[channel]]\nname = \"own-tls\"\nadapter = \"webhook\"\n{quiet}\
+         tls = {{ certificate = {{ env = \"CERTIFICATE\" }}, key = {{ env = \"KEY\" }} }}\n[channel.settings]\n\
+         url = \"https://127.0.0.1:1/\"\n[[route]]\nchannel = \"own-tls\"\nevents = [\"proxied\"]\n"
     )
 }
 
@@ -63,6 +78,9 @@ async fn no_secret_is_in_the_store_the_log_the_api_or_what_commands_print_whatev
     let folder = tempfile::tempdir().unwrap();
     let slack = receiver.url(&format!("/services/{PATH}"));
     std::fs::write(folder.path().join("herald.toml"), config(&receiver.url("/in"), &receiver.url("/broken"))).unwrap();
+    let (http, socks) = (Proxy::start(Manner::Says(ECHO)).await, Proxy::start(Manner::Socks).await);
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap();
+    let key = signing_key.serialize_pem();
     let program = |url: &str| {
         Program::new(folder.path())
             .variable("HEADER", HEADER)
@@ -70,6 +88,10 @@ async fn no_secret_is_in_the_store_the_log_the_api_or_what_commands_print_whatev
             .variable("SIGNING", SIGNING)
             .variable("SLACK", &slack)
             .variable("BROKEN", BROKEN)
+            .variable("HTTP", &format!("http://user:{PROXY}@{}", http.address))
+            .variable("SOCKS", &format!("socks5://user:{PROXY}@{}", socks.address))
+            .variable("CERTIFICATE", &cert.pem())
+            .variable("KEY", &key)
             .variable("HERALD_URL", url)
     };
     let host = program("").serve(&[]).await;
@@ -92,7 +114,9 @@ async fn no_secret_is_in_the_store_the_log_the_api_or_what_commands_print_whatev
         echoed.push(form);
     }
     assert_eq!(host.post(json!({ "type": "broken" }).to_string()).await.0, 202);
+    assert_eq!(host.post(json!({ "type": "proxied" }).to_string()).await.0, 202);
     host.drained().await;
+    assert!(http.asked()[0].contains("dXNlcjpwcngtSDVkaXN0aW5jdA=="), "{:?}", http.asked());
 
     // They were sent: else there is nothing to find.
     let received = receiver.received();
@@ -108,7 +132,7 @@ async fn no_secret_is_in_the_store_the_log_the_api_or_what_commands_print_whatev
     let mut told = Vec::new();
     let mut tell = |place: String, text: String| told.push((place, text));
     let list = host.deliveries("").await.unwrap();
-    assert_eq!(list.len(), sent + 1);
+    assert_eq!(list.len(), sent + 4);
     for path in
         ["/v1/deliveries?limit=1000", "/v1/channels", "/v1/adapters", "/v1/jobs", "/metrics", "/healthz", "/readyz"]
     {
@@ -146,7 +170,16 @@ async fn no_secret_is_in_the_store_the_log_the_api_or_what_commands_print_whatev
     }
     // What identifies them is gone, too, whatever is left of the rest.
     for (place, text) in told.iter().filter(|(place, _)| place != "check") {
-        for part in ["hdr-K7", "bdy-Q9", "pth-X4mZ8", "brk-V3"] {
+        for part in [
+            "hdr-K7",
+            "bdy-Q9",
+            "pth-X4mZ8",
+            "brk-V3",
+            "prx-H5",
+            "cHJ4LUg1",
+            "dXNlcjpwcngtSDVk",
+            key.lines().nth(1).unwrap(),
+        ] {
             assert!(!text.contains(part), "{part:?} is in {place}: …{}", around(text, part));
         }
     }

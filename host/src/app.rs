@@ -19,8 +19,7 @@ use crate::{
     api::{self, Face, Listeners},
     clock::Clock,
     config::{AdapterLimits, Adapters, Config, Problems, Sources},
-    outbound::Client,
-    pipeline::{Parts, Pipeline},
+    pipeline::{Parts, Pipeline, Plan},
     store::Store,
 };
 
@@ -92,8 +91,8 @@ impl App {
                 stopped.notified().await;
             }));
         let built = config.clone();
-        let pipeline = tokio::task::spawn_blocking(move || build(&built, clock)).await??;
-        pipeline.apply(plan::plan(&config), plan::outbound(&config))?;
+        let (pipeline, plan) = tokio::task::spawn_blocking(move || build(&built, clock)).await??;
+        pipeline.apply(plan);
         pipeline.start();
         let adapters = pipeline.registry().watch()?;
         let reload = match origin {
@@ -153,25 +152,22 @@ impl App {
 }
 
 /// Everything that blocks: the store's migration, the compiler.
-fn build(config: &Config, clock: Clock) -> anyhow::Result<Pipeline> {
+fn build(config: &Config, clock: Clock) -> anyhow::Result<(Pipeline, Plan)> {
     let store = Store::open(&config.store.path)?;
     let registry = registry(config, plan::live_channels(config))?;
     let problems = check::channel_problems(config, &registry);
     let (missing, wrong): (Vec<_>, Vec<_>) = problems.into_iter().partition(check::is_missing_adapter);
-    for problem in missing.iter().chain(&check::inline_secrets(config, &registry)).chain(&check::missing_folder(config))
-    {
+    let warnings = missing.into_iter().chain(check::missing_folder(config));
+    let warnings = warnings.chain(check::inline_secrets(config, &registry));
+    for problem in warnings.chain(check::overdue(config, clock.now())) {
         tracing::warn!("{problem}");
     }
     if !wrong.is_empty() {
         return Err(Problems::new(wrong).into());
     }
-    Ok(Pipeline::new(Parts {
-        store,
-        registry,
-        threads: CallThreads::start(config.adapters.threads)?,
-        client: Client::new(plan::outbound(config))?,
-        clock,
-    }))
+    let plan = plan::plan(config, &Plan::default())?;
+    let parts = Parts { store, registry, threads: CallThreads::start(config.adapters.threads)?, clock };
+    Ok((Pipeline::new(parts), plan))
 }
 
 /// The adapters of a config, loaded.

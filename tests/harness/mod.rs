@@ -12,6 +12,7 @@ mod host;
 pub mod hostile;
 pub mod ledger;
 pub mod process;
+pub mod proxy;
 mod receiver;
 pub mod tls;
 

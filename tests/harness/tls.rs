@@ -2,11 +2,14 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -47,14 +50,46 @@ impl Authority {
         self.sign(&params, &[])
     }
 
+    /// The same, and whoever connects must have a certificate of this authority.
+    pub fn mutual(&self, name: &str) -> TlsAcceptor {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        self.sign_for(&CertificateParams::new([name.to_owned()]).unwrap(), &[], verifier)
+    }
+
+    /// A certificate and its key, in PEM, for who connects.
+    pub fn client(&self, name: &str) -> (String, String) {
+        self.client_until(name, 4000)
+    }
+
+    /// The same until the year.
+    pub fn client_until(&self, name: &str, year: i32) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = date_time_ymd(year, 2, 3);
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
     fn sign(&self, params: &CertificateParams, protocols: &[&str]) -> TlsAcceptor {
+        self.sign_for(params, protocols, WebPkiClientVerifier::no_client_auth())
+    }
+
+    fn sign_for(
+        &self,
+        params: &CertificateParams,
+        protocols: &[&str],
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();

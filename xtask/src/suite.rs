@@ -16,7 +16,7 @@ use crate::tools::Tools;
 
 type Step = fn(&mut Suite) -> Result<()>;
 
-const STEPS: [(&str, Step); 10] = [
+const STEPS: [(&str, Step); 11] = [
     ("formatting", formatting),
     ("lints", lints),
     ("dependencies", dependencies),

@@ -2,8 +2,9 @@
 
 use crate::{
     adapter::{Adapter, Registry, SettingProblem},
-    config::{Channel, Config, Problem, Problems, Sources},
-    model::{Auth, Context, Request},
+    clock::Clock,
+    config::{Channel, Config, Problem, Problems, Settings, Sources},
+    model::{Auth, Certificates, Context, Millis, Request},
     outbound::{self, Destination, Options, Secrets},
     pipeline::{secret_pointers, test_event},
 };
@@ -25,6 +26,7 @@ pub fn check(sources: &Sources<'_>) -> anyhow::Result<(Problems, Problems)> {
         !found.iter().any(|problem| problem.key.starts_with(&prefix))
     });
     let warnings = config.warnings.iter().cloned().chain(inline_secrets(&config, &registry));
+    let warnings = warnings.chain(overdue(&config, Clock::system().now()));
     let warnings = Problems::new(warnings.chain(missing_folder(&config)).collect());
     let mut all = found.into_vec();
     all.extend(plan::tls(&config).err());
@@ -56,8 +58,9 @@ fn rehearse(config: &Config, registry: &Registry) -> Vec<Problem> {
     let channels = config.channels.iter();
     let faults = channels.filter_map(|channel| {
         let adapter = registry.get(&channel.adapter)?;
-        let pointers = secret_pointers(&plan::one(config, channel), &adapter);
-        let secrets = Secrets::new(&channel.settings.value, &pointers).ok()?;
+        let Settings { value, references } = &channel.settings;
+        let pointers = secret_pointers(value, references.keys(), &adapter);
+        let secrets = Secrets::new(value, &pointers).ok()?;
         let fault = rehearse_one(channel, &adapter, &secrets, &options).err()?;
         let problem = Problem::new(format!("channel.{}.settings", channel.name), secrets.redact(&fault));
         Some(problem.at_some(channel.place_of("")).hint("so a test event on this channel would fail"))
@@ -119,7 +122,7 @@ pub(super) fn channel_problems(config: &Config, registry: &Registry) -> Vec<Prob
         };
         let wrong = adapter.schema.check(&channel.settings.value);
         problems.extend(wrong.iter().map(|wrong| of_setting(channel, wrong)));
-        let pointers = secret_pointers(&plan::one(config, channel), adapter);
+        let pointers = secret_pointers(&channel.settings.value, channel.settings.references.keys(), adapter);
         if let Err(error) = Secrets::new(&channel.settings.value, &pointers) {
             problems.push(Problem::new(format!("channel.{}.settings", channel.name), error.to_string()));
         }
@@ -146,6 +149,32 @@ pub(super) fn missing_folder(config: &Config) -> Option<Problem> {
     let problem = Problem::new("adapters.folder", format!("there is no folder {}", folder.display()));
     Some(problem.hint("make it; it is used as soon as it is there"))
 }
+
+/// Certificates of channels whose time is over or soon will be: what they are for fails then.
+pub(super) fn overdue(config: &Config, now: Millis) -> Vec<Problem> {
+    let of_channel = |channel: &Channel| {
+        let ends = [
+            ("ca", channel.tls.roots.as_ref().and_then(Certificates::not_after)),
+            ("certificate", channel.tls.identity.as_ref().and_then(|identity| identity.not_after())),
+        ];
+        ends.map(|(key, end)| {
+            let left = end?.saturating_sub(now);
+            let message = match left / DAY {
+                _ if left == 0 => "its time is over: connections will be refused".to_owned(),
+                days if days < SOON => format!("its time is over in {days} days"),
+                _ => return None,
+            };
+            let problem = Problem::new(format!("channel.{}.tls.{key}", channel.name), message);
+            Some(problem.at_some(channel.place_of("")).hint("put a new one there; SIGHUP makes Herald read it"))
+        })
+    };
+    config.channels.iter().flat_map(of_channel).flatten().collect()
+}
+
+/// In milliseconds.
+const DAY: Millis = 24 * 60 * 60 * 1000;
+/// In days: time enough to get another certificate.
+const SOON: Millis = 14;
 
 /// Secrets that stand in the file itself: they work, and are better kept elsewhere.
 pub(super) fn inline_secrets(config: &Config, registry: &Registry) -> Vec<Problem> {

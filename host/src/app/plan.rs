@@ -4,20 +4,51 @@ use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     adapter::LiveChannel,
-    api::{Access, Tls},
+    api::{self, Access},
     config::{self, Config, Problem, Settings},
-    outbound::Options,
+    model::{Tls, Transport},
+    outbound::{BuildError, Client, Options},
     pipeline::{Channel, Plan, ReadAgain, Retention},
 };
 
-/// Who gets what.
-pub(super) fn plan(config: &Config) -> Plan {
-    let channels = config.channels.iter();
-    Plan {
+/// Who gets what. What goes the way that it went by the plan before keeps its client, and so its connections.
+pub(super) fn plan(config: &Config, before: &Plan) -> Result<Plan, BuildError> {
+    let options = outbound(config);
+    let common = match before.client.as_ref().filter(|client| *client.options() == options) {
+        Some(client) => client.clone(),
+        None => Client::new(options)?,
+    };
+    let common = common.through(&of_all(config))?;
+    let channel = |channel: &config::Channel| {
+        let transport = transport(config, channel);
+        let same = |client: &&Client| client.options() == common.options() && *client.transport() == transport;
+        let client = match before.channels.get(&channel.name).map(|channel| &channel.client).filter(same) {
+            Some(client) => client.clone(),
+            None => common.through(&transport)?,
+        };
+        Ok((channel.name.clone(), Arc::new(one(config, channel, client))))
+    };
+    Ok(Plan {
         routes: config.routes.clone(),
-        channels: channels.map(|channel| (channel.name.clone(), Arc::new(one(config, channel)))).collect(),
+        channels: config.channels.iter().map(channel).collect::<Result<_, BuildError>>()?,
+        client: Some(common.clone()),
         app_url: config.server.app_url.clone(),
         retention: Retention { keep: config.store.keep, max_size: config.store.max_size },
+    })
+}
+
+/// How all are connected that say nothing else.
+fn of_all(config: &Config) -> Transport {
+    Transport { tls: Tls::default(), bind: config.outbound.bind, proxy: config.outbound.proxy.clone() }
+}
+
+/// How a channel is connected.
+fn transport(config: &Config, channel: &config::Channel) -> Transport {
+    let all = of_all(config);
+    Transport {
+        tls: channel.tls.clone(),
+        bind: channel.bind.unwrap_or(all.bind),
+        proxy: channel.proxy.clone().unwrap_or(all.proxy),
     }
 }
 
@@ -33,21 +64,22 @@ pub(super) fn access(config: &Config, address: Option<SocketAddr>) -> Access {
 }
 
 /// What is spoken under; none: nothing but plain HTTP.
-pub(super) fn tls(config: &Config) -> Result<Option<Tls>, Problem> {
+pub(super) fn tls(config: &Config) -> Result<Option<api::Tls>, Problem> {
     let Some(tls) = &config.tls else { return Ok(None) };
-    Tls::new(&tls.certificate, tls.key.bytes()).map(Some).map_err(|message| {
+    api::Tls::new(&tls.certificate, tls.key.bytes()).map(Some).map_err(|message| {
         Problem::new("server.tls", message).hint("both are PEM, the host's own certificate first, the key unencrypted")
     })
 }
 
 /// A channel, what it does not say itself taken from `[delivery]`.
-pub(super) fn one(config: &Config, channel: &config::Channel) -> Channel {
+fn one(config: &Config, channel: &config::Channel, client: Client) -> Channel {
     Channel {
         name: channel.name.clone(),
         adapter: channel.adapter.clone(),
         settings: Arc::new(channel.settings.value.clone()),
         references: channel.settings.references.keys().cloned().collect(),
         read_again: read_again(&channel.settings),
+        client,
         hosts: channel.hosts.clone(),
         concurrency: channel.concurrency.unwrap_or(config.delivery.concurrency),
         timeout: channel.timeout.unwrap_or(config.delivery.timeout),

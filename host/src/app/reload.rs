@@ -206,15 +206,18 @@ impl Reloader {
             });
             Problems::new(problems.collect())
         })?;
-        for warning in next.warnings.iter().chain(&missing).chain(&check::inline_secrets(&next, registry)) {
+        let plan = plan::plan(&next, &self.pipeline.plan())
+            .map_err(|error| Problems::new(vec![Problem::new("outbound", error.to_string())]))?;
+        let overdue = check::overdue(&next, self.pipeline.clock().now());
+        for warning in
+            next.warnings.iter().chain(&missing).chain(&check::inline_secrets(&next, registry)).chain(&overdue)
+        {
             tracing::warn!("{warning}");
         }
         self.tell_of_restart(&next);
         // Lanes are tasks of the runtime.
         let _entered = self.runtime.enter();
-        self.pipeline
-            .apply(plan::plan(&next), plan::outbound(&next))
-            .map_err(|error| Problems::new(vec![Problem::new("outbound", error.to_string())]))?;
+        self.pipeline.apply(plan);
         self.face.set_access(plan::access(&next, self.address));
         self.face.set_tls(tls);
         // It may name other files than before.

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::Path,
     time::Duration,
 };
@@ -12,7 +13,7 @@ use super::{
     Variable,
     entry::Entry,
     fallback,
-    net::hosts,
+    net::{hosts, ip},
     pacing,
     problems::Problem,
     raw::{Node, Table, check_keys, join},
@@ -20,7 +21,7 @@ use super::{
     settings::{Reader, Settings},
     value::{count, duration, name, optional, patterns, text, truth},
 };
-use crate::model::{Pattern, Policy, Rate, Route};
+use crate::model::{Pattern, Policy, Proxy, Rate, Route, Tls};
 
 pub(super) const CHANNEL_KEYS: &[&str] = &[
     "name",
@@ -35,6 +36,9 @@ pub(super) const CHANNEL_KEYS: &[&str] = &[
     "max_age",
     "fallback",
     "hosts",
+    "tls",
+    "bind",
+    "proxy",
     "settings",
 ];
 pub(super) const ROUTE_KEYS: &[&str] = &["events", "project", "channel"];
@@ -64,6 +68,12 @@ pub struct Channel {
     pub fallback: Option<String>,
     /// The only hosts that its requests may go to, `*.` perhaps in front; none: wherever its adapter may send.
     pub hosts: Option<Vec<String>>,
+    /// How it speaks TLS, where that is not as usual.
+    pub tls: Tls,
+    /// Where its connections come from; none: as `[outbound]` says, none within: from any address.
+    pub bind: Option<Option<IpAddr>>,
+    /// Through whom they are made; none: as `[outbound]` says, none within: straight.
+    pub proxy: Option<Option<Proxy>>,
     /// Where each setting stands, by its JSON pointer; `""` is the settings as a whole.
     pub places: BTreeMap<String, String>,
 }
@@ -139,6 +149,11 @@ impl Found<'_> {
     }
 
     fn channel(&mut self, name: Option<String>, entry: &Entry<'_>) -> Option<Channel> {
+        let tls = self.channel_tls(entry);
+        let proxy = match entry.table.get("proxy") {
+            Some(node) => self.proxy(node, &entry.path_of("proxy")).map(Some),
+            None => Some(None),
+        };
         let problems = &mut self.problems;
         check_keys(entry.table, &entry.path, CHANNEL_KEYS, problems);
         let adapter = entry.demand("adapter", super::value::name, problems);
@@ -150,6 +165,7 @@ impl Found<'_> {
         let max_age = entry.read("max_age", optional(duration(AGE.0..=AGE.1)), problems);
         let fallback = entry.read("fallback", text, problems);
         let hosts = entry.read("hosts", hosts, problems);
+        let bind = entry.read("bind", optional(ip), problems);
         let path = entry.path_of("settings");
         let empty = Table::new();
         let (node, table) = match entry.table.get("settings") {
@@ -179,6 +195,9 @@ impl Found<'_> {
             max_age,
             fallback,
             hosts,
+            tls: tls?,
+            bind,
+            proxy: proxy?,
             places,
         })
     }

@@ -5,6 +5,7 @@
 //! ([`Channel::place_of`] tells where they stand). Secrets are resolved here and never printed here.
 
 mod adapters;
+mod channel_tls;
 mod channels;
 mod command;
 mod entry;
@@ -13,13 +14,14 @@ mod layers;
 mod net;
 mod pacing;
 mod problems;
+mod proxy;
 mod raw;
 mod schema;
 mod secret;
+mod server_tls;
 mod settings;
 mod size;
 mod sources;
-mod tls;
 mod tokens;
 mod value;
 
@@ -39,8 +41,8 @@ pub use channels::Channel;
 pub use problems::{Problem, Problems};
 pub use schema::{Adapters, Delivery, LogFormat, Outbound, Server, Store};
 pub use secret::Reference;
+pub use server_tls::{Tls, TlsFiles};
 pub use settings::Settings;
-pub use tls::{Tls, TlsFiles};
 
 /// Every setting with its default and its reason: the defaults, and what to show a person who asks for them.
 pub const DEFAULTS: &str = include_str!("../../herald.default.toml");
@@ -165,9 +167,12 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     check_sections(&file, problems);
     let outside = layers::Outside::new(schema::SCHEMA, &sources.env, &sources.flags, problems);
     let layers = layers::Layers { defaults: &defaults, file: &file, outside: &outside };
-    let sections = schema::Sections::read(&layers, problems);
+    let mut sections = schema::Sections::read(&layers, problems);
     let listen = layers.read("server", "listen", |node| Ok(node.place.clone()), problems);
     let tokens = found.tokens(&file);
+    if let Some(sections) = &mut sections {
+        found.common_proxy(&layers, &mut sections.outbound.proxy);
+    }
     if let (Some(sections), Some(place)) = (&sections, &listen) {
         found.check_strangers(&sections.server, place, &tokens);
     }
@@ -178,7 +183,7 @@ pub fn examine(sources: &Sources<'_>) -> (Option<Config>, Problems) {
     {
         // Taken first: what changes meanwhile is seen by the next look.
         fingerprint = fingerprint.map(|fingerprint| fingerprint.and(&files.paths()));
-        tls = found.tls(&files, &place);
+        tls = found.server_tls(&files, &place);
     }
     let signers = found.sources(&file, sections.as_ref());
     let (channels, routes) = found.channels_and_routes(&file);

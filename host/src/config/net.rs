@@ -32,6 +32,12 @@ pub(super) fn mode(node: &Node) -> Checked<u32> {
     }
 }
 
+/// An IP address of this machine.
+pub(super) fn ip(node: &Node) -> Checked<IpAddr> {
+    const HINT: &str = "write one of this machine's addresses, without a port: \"192.0.2.7\", \"2001:db8::7\"";
+    text(node)?.trim().parse().or_else(|_| wrong(node, "is not an IP address", HINT))
+}
+
 /// The URL of a web application, without credentials.
 pub(super) fn web_url(node: &Node) -> Checked<Url> {
     const HINT: &str = "write it in full: \"https://app.example.com\"";

@@ -2,7 +2,13 @@
 //!
 //! Must not hold a default: those stand in `herald.default.toml`.
 
-use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -11,13 +17,14 @@ use url::Url;
 use super::{
     adapters::{self, AdapterLimits},
     layers::Layers,
-    net::{address, host, mode, network, web_url},
+    net::{address, host, ip, mode, network, web_url},
     problems::Problem,
+    proxy::proxy,
+    server_tls::{self, TlsFiles},
     size::{limit, size},
-    tls::{self, TlsFiles},
     value::{choice, count, duration, list, log_filter, number, optional, path, truth},
 };
-use crate::model::{Breaker, Policy};
+use crate::model::{Breaker, Policy, Proxy};
 
 const fn ms(number: u64) -> Duration {
     Duration::from_millis(number)
@@ -86,7 +93,7 @@ sections! {
         /// Events are taken that no signature proves.
         unsigned_events: bool = truth;
         /// The API's certificate and key; none: it speaks plain HTTP.
-        tls: Option<TlsFiles> = tls::files;
+        tls: Option<TlsFiles> = server_tls::files;
         /// What relative event URLs are resolved against.
         app_url: Option<Url> = optional(web_url);
         /// The largest body of a request, in bytes.
@@ -151,6 +158,10 @@ sections! {
         allow_http: Vec<String> = list(host);
         /// Addresses that are not public and may be reached all the same.
         allow_addresses: Vec<IpNet> = list(network);
+        /// Where connections come from; none: whichever address the machine takes.
+        bind: Option<IpAddr> = optional(ip);
+        /// Through whom they are made; none: straight.
+        proxy: Option<Proxy> = proxy;
     }
 
     /// How deliveries are tried, and tried again.

@@ -51,6 +51,14 @@ impl Case {
         self
     }
 
+    /// Puts a file beside the config that nobody else may read.
+    pub fn write_private(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
     fn load(&self) -> Result<Config, Problems> {
         load(&Sources {
             file: Some(self.folder.path().join(FILE)),
@@ -188,7 +196,15 @@ fn every_setting_stands_in_the_default_file_and_nothing_else_does() {
         ("source", sources::KEYS),
     ]));
     assert_eq!(keys(&example), wanted);
-    let config = Case::new(example).config();
+    let case = Case::new(example);
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap();
+    for (name, text) in
+        [("ca.pem", cert.pem()), ("herald.pem", cert.pem()), ("herald.key", signing_key.serialize_pem())]
+    {
+        case.write_private(name, &text);
+    }
+    let config = case.config();
+    assert!(config.channels[0].tls.roots.is_some() && config.channels[0].tls.identity.is_some());
     assert_eq!(config.channels[0].concurrency, Some(2));
     assert_eq!(config.channels[0].timeout, Some(Duration::from_secs(10)));
     assert!(config.channels[0].ordered && config.channels[0].rate.is_some());

@@ -94,6 +94,7 @@ named!(Outcome { Delivered => "delivered", Retry => "retry", Rejected => "reject
 named!(Blame { Adapter => "adapter", Host => "host", Receiver => "receiver", Settings => "settings" });
 named!(TransportError {
     Dns => "dns", Connect => "connect", Tls => "tls", Timeout => "timeout", Reset => "reset", Protocol => "protocol",
+    Proxy => "proxy",
 });
 
 /// How an attempt ended.
@@ -138,6 +139,8 @@ pub enum TransportError {
     Reset,
     /// The answer was not HTTP.
     Protocol,
+    /// The proxy did not bring it to the receiver.
+    Proxy,
 }
 
 /// One try of a delivery, as it is kept. Secrets are redacted before it is made.

@@ -16,6 +16,7 @@ mod retry;
 mod route;
 mod rule;
 mod source;
+mod transport;
 
 pub use access::{LONGEST_TOKEN, Scope, Scopes, Token, TokenHash, scopes_of};
 pub use delivery::{
@@ -34,6 +35,7 @@ pub use retry::{Policy, Wait, exponential, retry_after};
 pub use route::{Pattern, Route};
 pub use rule::judge_by_status;
 pub use source::{Encoding, Key, SignedHeader, Source, Verify, WebhookKey};
+pub use transport::{Certificates, Identity, Proxy, ProxyKind, Tls, Transport, Unusable};
 
 /// Milliseconds since the Unix epoch, UTC.
 pub type Millis = u64;

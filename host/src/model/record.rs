@@ -142,13 +142,14 @@ mod tests {
     use super::*;
     use crate::model::{Outcome, TransportError};
 
-    const KINDS: [TransportError; 6] = [
+    const KINDS: [TransportError; 7] = [
         TransportError::Dns,
         TransportError::Connect,
         TransportError::Tls,
         TransportError::Timeout,
         TransportError::Reset,
         TransportError::Protocol,
+        TransportError::Proxy,
     ];
 
     /// All that JSON escapes, and some that it does not.

@@ -1,4 +1,4 @@
-//! One pooled HTTP client, and one exchange with it: one request, one response, one deadline over all of it.
+//! A pooled HTTP client, one for each way to connect, and one exchange with it: one request, one response, one deadline over all of it.
 //!
 //! Must not follow a redirect, retry, keep a cookie, unpack a body or take a proxy from the environment.
 
@@ -6,12 +6,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
-use rustls::ClientConfig;
 use url::{Position, Url};
 
 use super::{
     check::{Options, Refused},
-    connect::{self, Connector},
+    connect::Connector,
     connection::{Body, Connection, Shared},
     failure::{Broken, Failure, Peer, failure, timed_out},
     pool::Pool,
@@ -19,15 +18,18 @@ use super::{
     progress::Progress,
     redact,
     secrets::Secrets,
+    tls::{self, Machine},
 };
-use crate::model::{Response, Timing, TransportError};
+use crate::model::{Response, Timing, Transport, TransportError};
 
-/// A handle to the one client; cheap to clone. What is allowed is fixed: make a new one when the config changes.
+/// A handle to a client; cheap to clone. What is allowed, and how it connects, is fixed: another config needs another one.
 #[derive(Clone)]
 pub struct Client {
     pool: Arc<Pool>,
     connector: Arc<Connector>,
     options: Arc<Options>,
+    transport: Arc<Transport>,
+    machine: Machine,
 }
 
 /// The client can't be made: there is no TLS version or cipher to offer.
@@ -51,13 +53,27 @@ pub struct Sent {
 impl Client {
     /// Makes the client. Reads the machine's CA certificates; without any it warns, and https will fail.
     pub fn new(options: Options) -> Result<Self, BuildError> {
-        Ok(Self::with(options, connect::tls()?))
+        Self::made(Arc::new(options), &Transport::default(), Machine::read())
     }
 
-    fn with(options: Options, tls: ClientConfig) -> Self {
-        let options = Arc::new(options);
-        let connector = Arc::new(Connector::new(Arc::clone(&options), tls));
-        Self { pool: Arc::default(), connector, options }
+    /// The one to use for what is connected by `transport`: this one, if that is what it does. Kept connections are never
+    /// those of another transport.
+    pub fn through(&self, transport: &Transport) -> Result<Self, BuildError> {
+        if *self.transport == *transport {
+            return Ok(self.clone());
+        }
+        Self::made(Arc::clone(&self.options), transport, self.machine.clone())
+    }
+
+    fn made(options: Arc<Options>, transport: &Transport, machine: Machine) -> Result<Self, BuildError> {
+        let (transport, tls) = (Arc::new(transport.clone()), tls::config(&machine, &transport.tls)?);
+        let connector = Arc::new(Connector::new(Arc::clone(&options), tls, Arc::clone(&transport)));
+        Ok(Self { pool: Arc::default(), connector, options, transport, machine })
+    }
+
+    /// How it connects.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     /// What this client allows: for [`super::Destination`].
@@ -81,15 +97,19 @@ impl Client {
         let exchange = self.exchange(request, &url, &mut progress, &mut answer);
         let failed = match tokio::time::timeout(deadline, exchange).await {
             Ok(Ok(())) => None,
-            Ok(Err(broken)) => Some(failure(&broken, &Peer::of(&url))),
+            Ok(Err(broken)) => Some(failure(&broken, &self.peer(&url))),
             Err(_) => {
                 if let Some(shared) = &answer.shared {
                     shared.give_up();
                 }
-                Some(timed_out(progress.phase, deadline, answer.body.len(), &Peer::of(&url)))
+                Some(timed_out(progress.phase, deadline, answer.body.len(), &self.peer(&url)))
             }
         };
         Raw { answer, failed, timing: progress.timing() }
+    }
+
+    fn peer(&self, url: &Url) -> Peer {
+        Peer::of(url, self.transport.proxy.as_ref())
     }
 
     /// A request of which nothing was written to a connection that was there already goes over another one: that is no

@@ -1,21 +1,17 @@
 //! How connections are made: TCP to an address that the guard has passed, TLS where the URL says so, HTTP/2 where the
 //! other end takes it.
 //!
-//! Must not follow a proxy from the environment.
+//! Must not take a proxy from the environment.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
     client::conn::{http1, http2},
     rt,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::{CryptoProvider, ring},
-    pki_types::ServerName,
-};
-use rustls_platform_verifier::Verifier;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::{Host, Position, Url};
 
@@ -24,10 +20,12 @@ use super::{
     connection::{Connection, Own, Shared},
     failure::Broken,
     progress::{Phase, Progress},
+    proxy::{self, Fault},
     resolve::{Failed, Guarded},
     stream::Stream,
     tcp,
 };
+use crate::model::Transport;
 
 /// A response's header block; over HTTP/1 the size of the buffer that it has to fit in.
 const HEADER_BLOCK: u32 = 64 * 1024;
@@ -40,18 +38,20 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// The other end is asked for a sign of life after so long without one while it owes an answer, and given as long.
 /// Requests over HTTP/2 share a connection: a dead one would take all of them with it.
 const ALIVE: Duration = Duration::from_secs(10);
+/// How many addresses of a receiver a proxy is asked for, one after the other.
+const TUNNELS: usize = 3;
 
 /// Makes connections, all of them in the same way.
 pub(super) struct Connector {
     resolver: Guarded,
+    transport: Arc<Transport>,
     tls: TlsConnector,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
 
 impl Connector {
-    pub(super) fn new(options: Arc<Options>, mut tls: ClientConfig) -> Self {
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    pub(super) fn new(options: Arc<Options>, tls: ClientConfig, transport: Arc<Transport>) -> Self {
         let mut http1 = http1::Builder::new();
         http1.max_buf_size(HEADER_BLOCK as usize).max_headers(HEADERS);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -62,7 +62,7 @@ impl Connector {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(ALIVE)
             .keep_alive_timeout(ALIVE);
-        Self { resolver: Guarded::new(options), tls: TlsConnector::from(Arc::new(tls)), http1, http2 }
+        Self { resolver: Guarded::new(options), transport, tls: TlsConnector::from(Arc::new(tls)), http1, http2 }
     }
 
     /// Connects to where the URL leads.
@@ -74,8 +74,7 @@ impl Connector {
         let name = (url.scheme() == "https").then(|| server_name(&host)).transpose().map_err(Broken::Connect)?;
         progress.phase = Phase::Resolve;
         let addresses = self.resolver.addresses(host, port).await.map_err(Broken::Connect)?;
-        progress.phase = Phase::Connect;
-        let tcp = tcp::connect(addresses).await.map_err(|error| Broken::Connect(error.into()))?;
+        let tcp = self.tcp(addresses, progress).await.map_err(Broken::Connect)?;
         let Some(name) = name else {
             progress.connected(began);
             return self.http1(origin, Stream::new(TokioIo::new(tcp))).await;
@@ -91,6 +90,32 @@ impl Connector {
         // How it ended is told to all exchanges that it had.
         tokio::spawn(async move { drop(driver.await) });
         Ok(Connection::Shared(Shared::new(sender)))
+    }
+
+    /// To one of the addresses, which the guard has passed, straight or through the proxy.
+    async fn tcp(&self, addresses: Vec<SocketAddr>, progress: &mut Progress) -> Result<TcpStream, Failed> {
+        let Transport { bind, proxy, .. } = &*self.transport;
+        let Some(proxy) = proxy else {
+            progress.phase = Phase::Connect;
+            return Ok(tcp::connect(addresses, *bind).await?);
+        };
+        progress.phase = Phase::Proxy;
+        let unreachable = |error: Failed| Fault::Unreachable(error);
+        let at = self.resolver.unguarded(&proxy.host, proxy.port).await.map_err(|error| unreachable(error.into()))?;
+        let mut failed = None;
+        for address in addresses.into_iter().take(TUNNELS) {
+            let tcp = tcp::connect(at.clone(), *bind).await.map_err(|error| unreachable(error.into()))?;
+            match proxy::tunnel(tcp, proxy, address).await {
+                Ok(tcp) => {
+                    progress.phase = Phase::Connect;
+                    return Ok(tcp);
+                }
+                Err(fault) if fault.is_final() => return Err(fault.into()),
+                // Of several faults the first counts.
+                Err(fault) => failed = failed.or(Some(fault)),
+            }
+        }
+        Err(failed.map_or_else(|| io::Error::from(io::ErrorKind::NotConnected).into(), Failed::from))
     }
 
     async fn http1<S>(&self, origin: &str, stream: S) -> Result<Connection, Broken>
@@ -110,35 +135,22 @@ fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, Failed> {
     })
 }
 
-/// TLS 1.2 and 1.3 by ring, against the machine's own roots. Without any it warns, and https will fail.
-pub(super) fn tls() -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::<CryptoProvider>::clone(&provider))
-        .with_safe_default_protocol_versions()?;
-    Ok(match Verifier::new(provider) {
-        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
-        Err(error) => {
-            tracing::warn!(
-                %error,
-                "no https receiver can be trusted: install CA certificates, or name them in SSL_CERT_FILE"
-            );
-            builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-        }
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::{
-        net::SocketAddr,
-        sync::atomic::{AtomicUsize, Ordering},
-    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures_util::FutureExt;
     use tokio::net::TcpListener;
 
-    use super::{super::check::Refused, *};
+    use super::{
+        super::{
+            check::Refused,
+            tls::{self, Machine},
+        },
+        *,
+    };
+    use crate::model::Tls;
 
     /// How often the name server that changes its mind was asked.
     static ASKED: AtomicUsize = AtomicUsize::new(0);
@@ -151,7 +163,11 @@ mod tests {
         let forbidden = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
         let options =
             Arc::new(Options { allow_addresses: vec!["127.0.0.1/32".parse().unwrap()], ..Options::default() });
-        let mut connector = Connector::new(Arc::clone(&options), tls().unwrap());
+        let mut connector = Connector::new(
+            Arc::clone(&options),
+            tls::config(&Machine::read(), &Tls::default()).unwrap(),
+            Arc::default(),
+        );
         connector.resolver = Guarded::by(options, |_| {
             let last = if ASKED.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { 1 } else { 2 };
             Box::pin(async move { Ok(vec![SocketAddr::from(([127, 0, 0, last], 0))]) })

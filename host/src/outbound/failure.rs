@@ -5,28 +5,31 @@
 use std::{error::Error, io, time::Duration};
 
 use http::Request;
-use rustls::{CertificateError, pki_types::InvalidDnsNameError};
+use rustls::{CertificateError, PeerIncompatible, pki_types::InvalidDnsNameError};
 use url::Url;
 
 use super::{
     check::Refused,
     connection,
     progress::Phase,
+    proxy::Fault,
     resolve::{Failed, Unresolved},
 };
-use crate::model::TransportError;
+use crate::model::{Proxy, TransportError};
 
 /// Whom an exchange was with: never more of the URL than this.
 pub(super) struct Peer {
     name: String,
     https: bool,
+    /// Through whom.
+    proxy: Option<String>,
 }
 
 impl Peer {
-    pub(super) fn of(url: &Url) -> Self {
+    pub(super) fn of(url: &Url, proxy: Option<&Proxy>) -> Self {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().map_or(String::new(), |port| format!(":{port}"));
-        Self { name: format!("{host}{port}"), https: url.scheme() == "https" }
+        Self { name: format!("{host}{port}"), https: url.scheme() == "https", proxy: proxy.map(Proxy::to_string) }
     }
 }
 
@@ -84,14 +87,17 @@ fn wire((kind, words): (TransportError, String)) -> Failure {
 /// Says that the deadline passed, and what was missing.
 pub(super) fn timed_out(phase: Phase, deadline: Duration, read: usize, peer: &Peer) -> Failure {
     let name = &peer.name;
+    let proxy = peer.proxy.as_deref().unwrap_or_default();
+    let kind = if phase == Phase::Proxy { TransportError::Proxy } else { TransportError::Timeout };
     let missing = match phase {
+        Phase::Proxy => format!("while waiting for the proxy {proxy} to connect to {name}"),
         Phase::Resolve => format!("while resolving {name}"),
         Phase::Connect if peer.https => format!("while connecting to {name} (TCP or TLS)"),
         Phase::Connect => format!("while connecting to {name}"),
         Phase::Headers => format!("while waiting for the response's headers from {name}"),
         Phase::Body => format!("while reading the response's body from {name} ({read} bytes so far)"),
     };
-    Failure::Wire(TransportError::Timeout, format!("no complete response within {deadline:?}: time was up {missing}"))
+    Failure::Wire(kind, format!("no complete response within {deadline:?}: time was up {missing}"))
 }
 
 type Chain<'a> = [&'a (dyn Error + 'static)];
@@ -99,6 +105,10 @@ type Chain<'a> = [&'a (dyn Error + 'static)];
 fn connect_words(chain: &Chain<'_>, peer: &Peer) -> (TransportError, String) {
     use io::ErrorKind as Kind;
     let name = &peer.name;
+    if let Some(fault) = find::<Fault>(chain) {
+        let proxy = peer.proxy.as_deref().unwrap_or_default();
+        return (TransportError::Proxy, format!("the proxy {proxy} {fault}"));
+    }
     let nameless = |error: &&(dyn Error + 'static)| error.is::<Unresolved>() || error.is::<InvalidDnsNameError>();
     if chain.iter().any(nameless) {
         return (TransportError::Dns, format!("{name} does not resolve: {}", last(chain)));
@@ -133,6 +143,9 @@ fn tls_words(error: &rustls::Error, name: &str) -> String {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "its certificate is signed by nobody that this machine trusts (are its CA certificates installed?)"
                 .to_owned()
+        }
+        rustls::Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
+            "the other end speaks neither TLS 1.2 nor 1.3".to_owned()
         }
         other => other.to_string(),
     };

@@ -21,6 +21,7 @@ mod oauth;
 mod pool;
 mod prepare;
 mod progress;
+mod proxy;
 mod redact;
 mod resolve;
 mod secrets;
@@ -28,6 +29,7 @@ mod sign;
 mod skip;
 mod stream;
 mod tcp;
+mod tls;
 
 pub use check::{Options, Refused};
 pub use client::{BuildError, Client, Sent};

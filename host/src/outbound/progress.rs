@@ -9,6 +9,8 @@ pub(super) enum Phase {
     Headers,
     /// The name's addresses.
     Resolve,
+    /// The proxy, and through it a connection.
+    Proxy,
     /// A connection, and its TLS handshake.
     Connect,
     /// The rest of the response.

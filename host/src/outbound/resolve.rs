@@ -62,6 +62,18 @@ impl Guarded {
         };
         passed(&self.options, &host.to_string(), found)
     }
+
+    /// Where somebody is whom the operator names in the config: any address will do.
+    pub(super) async fn unguarded(&self, host: &Host<String>, port: u16) -> Found {
+        Ok(match host {
+            Host::Ipv4(ip) => vec![SocketAddr::new(IpAddr::V4(*ip), port)],
+            Host::Ipv6(ip) => vec![SocketAddr::new(IpAddr::V6(*ip), port)],
+            Host::Domain(name) => {
+                let found = self.lookups.find(name).await?;
+                found.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect()
+            }
+        })
+    }
 }
 
 fn system(name: String) -> Lookup {

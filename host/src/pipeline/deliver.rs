@@ -283,7 +283,7 @@ impl<'a> Work<'a> {
 
     /// Sends one request and notes what came of it.
     pub async fn send(&mut self, request: &Request, sealed: &Sealed, deadline: Duration) -> Result<Arc<Response>, End> {
-        let client = self.inner.client.load_full();
+        let client = &self.served.channel.client;
         let prepared = outbound::prepare(request, sealed, &self.destination(client.options()))?;
         let request = prepared.sent(&self.secrets);
         let sent = client.send(prepared, deadline, &self.secrets).await;
@@ -315,7 +315,9 @@ fn end_of(verdict: Verdict) -> End {
 }
 
 pub(super) fn broken(kind: TransportError, message: &str) -> End {
-    End::Retry { reason: format!("{kind}: {message}"), after_ms: None, blame: Blame::Receiver }
+    // A proxy is the operator's own: the receiver was not even asked.
+    let blame = if kind == TransportError::Proxy { Blame::Host } else { Blame::Receiver };
+    End::Retry { reason: format!("{kind}: {message}"), after_ms: None, blame }
 }
 
 impl From<&End> for Outcome {

@@ -43,7 +43,7 @@ use crate::{
     adapter::{CallThreads, Registry},
     clock::Clock,
     model::{Breaker, ChannelState, Outcome, Policy, Rate, Route},
-    outbound::{BuildError, Client, Options, Tokens},
+    outbound::{Client, Tokens},
     store::Store,
 };
 use lane::Lane;
@@ -61,6 +61,8 @@ pub struct Plan {
     pub routes: Vec<Route>,
     /// By name.
     pub channels: BTreeMap<String, Arc<Channel>>,
+    /// The way out that the channels share which have none of their own; none before there is a config.
+    pub client: Option<Client>,
     /// What relative event URLs are resolved against.
     pub app_url: Option<Url>,
     /// How long what has ended is kept.
@@ -80,6 +82,8 @@ pub struct Channel {
     pub references: Vec<String>,
     /// Reads those again whose value may have changed; none where there are none such.
     pub read_again: Option<ReadAgain>,
+    /// Its way out, and what may go there.
+    pub client: Client,
     /// The only hosts that its requests may go to, `*.` perhaps in front; none: wherever its adapter may send.
     pub hosts: Option<Vec<String>>,
     /// Deliveries under way at once.
@@ -106,8 +110,6 @@ pub struct Parts {
     pub registry: Registry,
     /// Where adapters run.
     pub threads: CallThreads,
-    /// The way out.
-    pub client: Client,
     /// The time.
     pub clock: Clock,
 }
@@ -120,7 +122,6 @@ struct Inner {
     store: Store,
     registry: Registry,
     threads: CallThreads,
-    client: ArcSwap<Client>,
     tokens: Tokens,
     clock: Clock,
     plan: ArcSwap<Plan>,
@@ -195,7 +196,6 @@ impl Pipeline {
             store: parts.store,
             registry: parts.registry,
             threads: parts.threads,
-            client: ArcSwap::from_pointee(parts.client),
             tokens: Tokens::default(),
             clock: parts.clock,
             plan: ArcSwap::default(),
@@ -217,12 +217,8 @@ impl Pipeline {
     }
 
     /// Takes over a new plan, whole: what is under way goes on by the old one, what begins goes by the new one.
-    pub fn apply(&self, plan: Plan, outbound: Options) -> Result<(), BuildError> {
+    pub fn apply(&self, plan: Plan) {
         let plan = Arc::new(plan);
-        // Another client means other connections: the old ones are kept where they are as good.
-        if *self.0.client.load().options() != outbound {
-            self.0.client.store(Arc::new(Client::new(outbound)?));
-        }
         self.0.plan.store(plan.clone());
         let mut lanes = self.0.lanes();
         // A lane whose channel is gone rests and stays: when the channel comes back, it knows what it still has in hand.
@@ -235,7 +231,6 @@ impl Pipeline {
                 LaneHandle { lane, task }
             });
         }
-        Ok(())
     }
 
     /// What the config says now.

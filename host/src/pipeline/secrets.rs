@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use serde_json::Value;
+
 use super::Channel;
 use crate::{
     adapter::Adapter,
@@ -9,9 +11,13 @@ use crate::{
 };
 
 /// The pointers (RFC 6901) of all secrets of a channel.
-pub fn secret_pointers(channel: &Channel, adapter: &Adapter) -> BTreeSet<String> {
-    let mut pointers = adapter.schema.secrets(&channel.settings);
-    pointers.extend(channel.references.iter().cloned());
+pub fn secret_pointers<'a>(
+    settings: &Value,
+    references: impl IntoIterator<Item = &'a String>,
+    adapter: &Adapter,
+) -> BTreeSet<String> {
+    let mut pointers = adapter.schema.secrets(settings);
+    pointers.extend(references.into_iter().cloned());
     pointers
 }
 
@@ -24,13 +30,16 @@ pub(super) struct Served {
 
 impl Served {
     pub fn new(channel: Arc<Channel>, adapter: Arc<Adapter>) -> Result<Self, BadSecret> {
-        let secrets = Secrets::new(&channel.settings, &secret_pointers(&channel, &adapter))?;
+        let pointers = secret_pointers(&channel.settings, &channel.references, &adapter);
+        let secrets = Secrets::new(&channel.settings, &pointers)?;
         Ok(Self { channel, adapter, secrets })
     }
 
-    /// Whether its requests may be others: other settings, another adapter.
+    /// Whether its requests may be others, or go another way: other settings, another adapter, another transport.
     pub fn differs(&self, other: &Self) -> bool {
-        self.channel.settings != other.channel.settings || self.adapter.id != other.adapter.id
+        self.channel.settings != other.channel.settings
+            || self.adapter.id != other.adapter.id
+            || self.channel.client.transport() != other.channel.client.transport()
     }
 
     /// Whether it still is what serves.

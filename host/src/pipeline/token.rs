@@ -42,12 +42,12 @@ impl Work<'_> {
         refused: Option<&Arc<AccessToken>>,
         watch: Stopwatch,
     ) -> Result<Arc<AccessToken>, End> {
-        let client = self.inner.client.load_full();
+        let client = &self.served.channel.client;
         let request = token_request(oauth, sealed, &self.destination(client.options()))?;
         let (host, shown) = (request.host(), request.sent(&self.secrets));
         let left = self.served.channel.timeout.saturating_sub(watch.elapsed());
         let now = self.inner.clock.now();
-        let asked = self.inner.tokens.get(&client, request, refused, (now, left), &self.secrets).await;
+        let asked = self.inner.tokens.get(client, request, refused, (now, left), &self.secrets).await;
         if let Ok(token) = &asked.token {
             self.secrets = token.among(&self.secrets);
         }

@@ -92,7 +92,7 @@ impl TlsFiles {
 
 impl Found<'_> {
     /// What is in the files; what can't be read becomes problems.
-    pub fn tls(&mut self, tls: &TlsFiles, place: &Place) -> Option<Tls> {
+    pub fn server_tls(&mut self, tls: &TlsFiles, place: &Place) -> Option<Tls> {
         let certificate = files::read(&tls.certificate, LONGEST).map_err(|error| {
             let message = format!("the file {} can't be read: {error}", tls.certificate.display());
             let problem = Problem::new("server.tls.certificate", message).at(place.to_string());
