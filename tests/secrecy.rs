@@ -102,11 +102,7 @@ async fn no_secret_is_in_the_store_the_log_the_api_or_what_commands_print_whatev
     let own = secrets.iter().flat_map(|(kind, secret)| forms(secret).into_iter().map(move |form| (kind, form)));
     let mut sent = 0;
     for ((kind, form), status) in own.zip(statuses.iter().cycle()) {
-        let mut reply = Reply::new(*status, &format!("you sent {form}, and again: {form}"));
-        if http::HeaderValue::from_str(&form).is_ok() {
-            reply = reply.header("x-echo", &form).header("location", &format!("http://127.0.0.1/{form}"));
-        }
-        receiver.reply(reply);
+        receiver.reply(echo(*status, &form));
         let (answer, _) = host.post(json!({ "type": kind }).to_string()).await;
         assert_eq!(answer, 202);
         sent += 1;
@@ -183,6 +179,14 @@ async fn no_secret_is_in_the_store_the_log_the_api_or_what_commands_print_whatev
             assert!(!text.contains(part), "{part:?} is in {place}: …{}", around(text, part));
         }
     }
+}
+
+fn echo(status: u16, form: &str) -> Reply {
+    let reply = Reply::new(status, &format!("you sent {form}, and again: {form}"));
+    if http::HeaderValue::from_str(form).is_err() {
+        return reply;
+    }
+    reply.header("x-echo", form).header("location", &format!("http://127.0.0.1/{form}"))
 }
 
 fn around(text: &str, part: &str) -> String {

@@ -115,7 +115,7 @@ pub enum Outcome {
 pub enum Blame {
     /// The adapter's code.
     Adapter,
-    /// Herald, or the machine that it runs on.
+    /// Herald, the machine that it runs on, or the proxy that it goes by.
     Host,
     /// The service at the other end, or the way there.
     Receiver,

@@ -141,7 +141,10 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures_util::FutureExt;
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     use super::{
         super::{
@@ -150,7 +153,7 @@ mod tests {
         },
         *,
     };
-    use crate::model::Tls;
+    use crate::model::{Proxy, Tls};
 
     /// How often the name server that changes its mind was asked.
     static ASKED: AtomicUsize = AtomicUsize::new(0);
@@ -185,5 +188,38 @@ mod tests {
             assert!(refused.message.contains("resolves to 127.0.0.2, a loopback address"), "{refused}");
         }
         assert!(forbidden.accept().now_or_never().is_none(), "nobody came here");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_gets_the_address_that_was_checked_and_no_other_that_the_name_leads_to() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let text = format!("http://{}", listener.local_addr().unwrap());
+        let proxy = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut head).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            (String::from_utf8(head).unwrap(), listener)
+        });
+        let transport = Transport { proxy: Some(Proxy::parse(&text).unwrap()), ..Transport::default() };
+        let tls = tls::config(&Machine::read(), &Tls::default()).unwrap();
+        let mut connector = Connector::new(Arc::default(), tls, Arc::new(transport));
+        // A public address, and then one that is not.
+        connector.resolver = Guarded::by(Arc::default(), |_| {
+            let ip = if ASKED.fetch_add(1, Ordering::SeqCst) == 0 { [8, 8, 8, 8] } else { [127, 0, 0, 1] };
+            Box::pin(async move { Ok(vec![SocketAddr::from((ip, 0))]) })
+        });
+        let url = Url::parse("http://rebinds.example:81/").unwrap();
+        assert!(connector.connect(&url, &mut Progress::new()).await.is_ok());
+        let (head, listener) = proxy.await.unwrap();
+        assert!(head.starts_with("CONNECT 8.8.8.8:81 HTTP/1.1\r\n") && !head.contains("rebinds"), "{head}");
+        let Err(Broken::Connect(error)) = connector.connect(&url, &mut Progress::new()).await else {
+            panic!("what the name leads to now was connected to");
+        };
+        assert!(error.downcast::<Refused>().unwrap().message.contains("resolves to 127.0.0.1, a loopback address"));
+        assert!(listener.accept().now_or_never().is_none(), "the proxy was not even asked");
     }
 }
