@@ -27,6 +27,7 @@ mod hostile;
 mod hostile_guests;
 mod hot_reload;
 mod injection;
+mod new_versions;
 mod operating;
 mod pacing;
 mod prebuilt;
