@@ -94,3 +94,77 @@ async fn a_version_that_came_while_the_host_was_down_tries_what_the_one_before_f
     assert!(all.iter().all(|listed| listed.delivery.attempts == 2), "{all:?}");
     host.stop().await;
 }
+
+/// Version 1 has delivered; version 2, which traps, is there now, and three events were posted.
+async fn with_a_trapping_version(setup: &Setup, receiver: &Receiver) -> TestHost {
+    put(setup, "guest", &Guest::new("1", &receiver.url("/")));
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"test","id":"first"}"#).await;
+    receiver.wait_for(1).await;
+    put(setup, "guest", &Guest { render: Act::Trap, ..Guest::new("2", &receiver.url("/")) });
+    host.adapter_version("guest", "2").await;
+    post(&host, ["a", "b", "c"]).await;
+    host
+}
+
+async fn post(host: &TestHost, ids: [&str; 3]) {
+    for id in ids {
+        host.accepted(format!(r#"{{"type":"test","id":"{id}"}}"#)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_fails_its_first_calls_gives_its_place_back_and_what_it_failed_is_delivered() {
+    let receiver = Receiver::start().await;
+    let setup = Setup::new(&channel("guest"));
+    let host = with_a_trapping_version(&setup, &receiver).await;
+    let reason = host.refusal("guest").await;
+    assert!(reason.starts_with("3 of its first 3 calls failed; the last one: `render` trapped"), "{reason}");
+    assert!(reason.contains("; version 1 (sha256:"), "{reason}");
+    receiver.wait_for(4).await;
+    assert!(receiver.received().iter().all(|request| request.header("x-version") == "1"));
+    host.drain().await;
+    assert_eq!(host.adapter("adapters", "guest").await.unwrap()["version"], "1");
+    let refused = host.adapter("refused", "guest").await.unwrap();
+    assert_eq!((&refused["step"], &refused["message"]), (&"calls".into(), &reason.into()));
+    // Another file gets its chance.
+    put(&setup, "guest", &Guest::new("3", &receiver.url("/")));
+    host.adapter_version("guest", "3").await;
+    assert!(host.adapter("refused", "guest").await.is_none());
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_version_that_is_still_there_at_a_start_gives_its_place_back_again() {
+    let receiver = Receiver::start().await;
+    let setup = Setup::new(&channel("guest"));
+    let host = with_a_trapping_version(&setup, &receiver).await;
+    receiver.wait_for(4).await;
+    host.drain().await;
+    host.stop().await;
+    let host = setup.start().await;
+    // Nothing of the start before is known but the last version that has proven itself.
+    assert_eq!(host.adapter("adapters", "guest").await.unwrap()["version"], "2");
+    post(&host, ["d", "e", "f"]).await;
+    let received = receiver.wait_for(7).await;
+    assert!(received.iter().all(|request| request.header("x-version") == "1"));
+    let adapter = host.adapter("adapters", "guest").await.unwrap();
+    assert!(adapter["version"] == "1" && adapter["origin"]["last-good"].is_string(), "{adapter}");
+    host.drain().await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_fails_in_the_place_of_a_built_in_adapter_gives_it_back() {
+    let setup = Setup::new(
+        "[[channel]]\nname = \"c\"\nadapter = \"webhook\"\n[channel.settings]\nurl = \"http://127.0.0.1:1\"\n\
+         [[route]]\nchannel = \"c\"\nevents = [\"test\"]\n",
+    );
+    put(&setup, "webhook", &Guest { render: Act::Trap, ..Guest::new("0", "") });
+    let host = setup.start().await;
+    host.adapter_version("webhook", "0").await;
+    post(&host, ["a", "b", "c"]).await;
+    host.refusal("webhook").await;
+    assert_eq!(host.adapter("adapters", "webhook").await.unwrap()["origin"], "built-in");
+    host.stop().await;
+}
