@@ -36,6 +36,7 @@ mod replaying;
 mod retention;
 mod robust;
 mod secrecy;
+mod signatures;
 mod slow_clients;
 mod store;
 mod store_model;

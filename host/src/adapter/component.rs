@@ -68,13 +68,18 @@ pub struct Adapter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct LoadError {
-    /// `engine`, `read`, `pin`, `validate`, `imports`, `exports`, `instantiate`, `describe`, `schema`, `settings`, `examples` or `calls`.
+    /// `engine`, `read`, `pin`, `signature`, `validate`, `imports`, `exports`, `instantiate`, `describe`, `schema`, `settings`, `examples` or `calls`.
     pub step: &'static str,
     /// For people.
     pub message: String,
 }
 
 impl LoadError {
+    /// The same bytes may pass another time: the channels may have changed, or the signature may have come.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self.step, "settings" | "signature")
+    }
+
     pub(super) fn new(step: &'static str, message: impl Into<String>) -> Self {
         Self { step, message: message.into() }
     }

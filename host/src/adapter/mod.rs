@@ -16,6 +16,7 @@ mod registry;
 mod rollback;
 mod scan;
 mod schema;
+mod signature;
 mod threads;
 mod trial;
 mod turns;

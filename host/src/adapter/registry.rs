@@ -22,6 +22,7 @@ use super::{
     published::{LiveChannel, Options, Published, Refused},
     scan::{Found, Scan, Sight},
     schema::SettingProblem,
+    signature,
 };
 
 /// A cheap handle to all adapters.
@@ -98,7 +99,23 @@ impl Registry {
     pub fn load(&self, name: &str, bytes: &[u8], origin: Origin) -> Result<Adapter, LoadError> {
         let options = &self.0.options;
         options.check_pin(name, &digest(bytes))?;
+        self.check_signature(bytes, &origin)?;
         Adapter::load(&self.0.sandbox.with(options.limits(name)), options.cache.as_ref(), name, bytes, origin)
+    }
+
+    /// What is compiled in is a part of this program; of everything else the signature stands beside the bytes.
+    fn check_signature(&self, bytes: &[u8], origin: &Origin) -> Result<(), LoadError> {
+        let options = &self.0.options;
+        let copy = |file| options.cache.as_ref().map(|cache| cache.good(file));
+        let file = match origin {
+            Origin::File(file) => Some(file.clone()),
+            Origin::LastGood(file) => copy(file),
+            Origin::BuiltIn => None,
+        };
+        match file.filter(|_| !options.signed_by.is_empty()) {
+            Some(file) => signature::check(&options.signed_by, bytes, &file),
+            None => Ok(()),
+        }
     }
 
     /// Takes over changed channels, unless an adapter refuses their settings: then nothing changes, and everything that
@@ -171,7 +188,7 @@ impl Registry {
         let known_bad = published
             .refused
             .get(name)
-            .is_some_and(|refused| refused.digest.as_ref() == Some(&digest) && refused.error.step != "settings");
+            .is_some_and(|refused| refused.digest.as_ref() == Some(&digest) && !refused.error.may_pass());
         if known_bad {
             return;
         }

@@ -3,13 +3,15 @@
 //! The one before is kept in memory while the new one is tried out, and its bytes in the cache folder until the new one has
 //! proven itself: so a restart in between tries the new one out again, and can go back again.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use super::{
+    cache::Cache,
     component::{Adapter, LoadError, Origin, digest},
     published::Refused,
     registry::{Registry, State, check_channels},
     scan::Found,
+    signature,
     trial::Standing,
 };
 use crate::files;
@@ -25,7 +27,7 @@ impl Registry {
             }
             None => {
                 if let Some(cache) = &self.0.options.cache {
-                    cache.keep_good(&found.path, bytes);
+                    self.keep_copy(cache, &found.path, bytes);
                 }
             }
         }
@@ -75,9 +77,15 @@ impl Registry {
             return;
         };
         match files::read(file, self.0.options.limits(&adapter.name).file) {
-            Ok(bytes) if digest(&bytes) == adapter.id.digest => cache.keep_good(file, &bytes),
+            Ok(bytes) if digest(&bytes) == adapter.id.digest => self.keep_copy(cache, file, &bytes),
             _ => {}
         }
+    }
+
+    fn keep_copy(&self, cache: &Cache, file: &Path, bytes: &[u8]) {
+        // It has just been checked. When it is another one by now, the copy will not be used.
+        let signature = if self.0.options.signed_by.is_empty() { None } else { signature::read(file).ok() };
+        cache.keep_good(file, bytes, signature.as_deref());
     }
 
     fn roll_back(&self, state: &State, bad: &Adapter, before: Arc<Adapter>, why: &str) {
