@@ -273,6 +273,7 @@ async fn a_hostile_file_is_refused_with_its_limit_and_the_good_version_goes_on()
             "`describe` ran longer than its limit of 1s",
         ),
         (Guest { describe: Act::Grow, ..Guest::new(VERSION, "") }.component(), "more than 67108864 bytes"),
+        (Guest { schema: schema_bomb(), ..Guest::new(VERSION, "") }.component(), "asks for more than 100000 steps"),
         (bomb(100_001), "100001 functions to compile: more than its limit of 100000 (adapters.max_functions)"),
     ] {
         let reason = refusal(&host, &setup, &bytes).await;
@@ -288,6 +289,16 @@ async fn a_hostile_file_is_refused_with_its_limit_and_the_good_version_goes_on()
     assert_eq!(receiver.wait_for(1).await[0].header("x-version"), "1");
     host.drain().await;
     host.stop().await;
+}
+
+/// Sixty parts, each of which asks for the next one twice.
+fn schema_bomb() -> String {
+    let mut parts = String::new();
+    for part in 0..60 {
+        let next = format!(r##"{{"$ref":"#/$defs/{}"}}"##, part + 1);
+        write!(parts, r#""{part}":{{"allOf":[{next},{next}]}},"#).unwrap();
+    }
+    format!(r##"{{"$ref":"#/$defs/0","$defs":{{{parts}"60":{{}}}}}}"##)
 }
 
 /// A component with so many functions.

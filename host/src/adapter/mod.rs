@@ -20,6 +20,7 @@ mod signature;
 mod threads;
 mod trial;
 mod turns;
+mod visits;
 mod wasi;
 mod watch;
 
