@@ -238,6 +238,61 @@ async fn each_hostile_guest_harms_its_own_delivery_alone_and_its_limit_is_named(
     host.stop().await;
 }
 
+/// Puts its handle into a header, keeps it, and traps when it finds what it has kept.
+const KEEPS_ITS_HANDLE: Act = Act::Do(
+    "(if (global.get $n) (then unreachable)) (if (i32.load (i32.const 16)) (then unreachable))
+     (global.set $n (i32.add (i32.load offset=16 (local.get 0)) (i32.const 8)))
+     (memory.copy (i32.const 16) (global.get $n) (i32.const 38))
+     (i32.store offset=8 (i32.load offset=20 (global.get $rendered)) (global.get $n))
+     (i32.store offset=12 (i32.load offset=20 (global.get $rendered)) (i32.const 38))",
+);
+
+/// Leaves its handle in the state of the second request, sends what it finds there as the third one's body, and leaves
+/// another handle as the reference, which `render` sends.
+const LEAVES_ITS_HANDLES: Act = Act::Do(
+    "(global.set $n (i32.add (i32.load offset=16 (local.get 0)) (i32.const 8)))
+     (i32.store offset=80 (global.get $next) (global.get $n))
+     (i32.store offset=84 (global.get $next) (i32.const 38))
+     (i32.store offset=12 (global.get $taken) (global.get $n))
+     (i32.store offset=16 (global.get $taken) (i32.const 38))
+     (if (i32.eq (i32.load offset=148 (local.get 0)) (i32.const 38)) (then
+       (i32.store offset=36 (global.get $next) (i32.load offset=144 (local.get 0)))
+       (i32.store offset=40 (global.get $next) (i32.const 38))
+       (i32.store offset=84 (global.get $next) (i32.const 1))
+       (return (global.get $next))))",
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_that_a_guest_keeps_by_any_means_is_mere_text_in_later_calls() {
+    let victim = Receiver::start().await;
+    let guest = Guest {
+        render: KEEPS_ITS_HANDLE,
+        interpret: LEAVES_ITS_HANDLES,
+        conversational: true,
+        ..Guest::new(VERSION, &victim.url("/"))
+    };
+    let setup = Setup::new(&config(&["keeps"], &victim));
+    fs::write(setup.adapters().join("keeps.wasm"), secret(guest).component()).unwrap();
+    let host = setup.start().await;
+    for id in ["first", "second"] {
+        host.accepted(format!(r#"{{"type":"test","id":"{id}","subject":"s"}}"#)).await;
+        let all = host.drain().await;
+        assert!(all.iter().all(|listed| listed.delivery.state == State::Delivered), "{all:?}");
+    }
+    let received: Vec<_> = victim.received().into_iter().filter(|request| request.path == "/").collect();
+    let bodies: Vec<&str> = received.iter().map(|request| request.text()).collect();
+    let [first, "hop", by_state, by_reference, "hop", by_state_again] = bodies[..] else { panic!("{bodies:?}") };
+    assert_eq!(first, "first");
+    for handle in [by_state, by_reference, by_state_again] {
+        assert!(handle.starts_with("heraldsecret") && handle.len() == 38, "{handle}");
+    }
+    assert!(by_state != by_reference && by_state != by_state_again && by_reference != by_state_again);
+    // While it is fresh, it is worth the secret.
+    let heads: Vec<&str> = received.iter().map(|request| request.header("x-version")).collect();
+    assert_eq!(heads, [SECRET, VERSION, VERSION, SECRET, VERSION, VERSION]);
+    host.stop().await;
+}
+
 /// The reason for which a file is refused that comes while version 1 serves; version 1 goes on.
 async fn refusal(host: &TestHost, setup: &Setup, bytes: &[u8]) -> String {
     let mut changes = host.app.pipeline().registry().changes();
