@@ -213,6 +213,9 @@ async fn channels_are_listed_and_tested_by_the_identical_path() {
     host.stop().await;
 }
 
+/// Somebody's public key of minisign's.
+const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn adapters_are_listed_and_inspected() {
     let setup = Setup::new("");
@@ -249,6 +252,9 @@ async fn adapters_are_listed_and_inspected() {
     assert_eq!((bad.code, bad.out.contains("refused")), (Some(2), true), "{bad:?}");
     let bad = program.run(&["adapters", "inspect", "bad.wasm", "--json"]).await;
     assert_eq!((bad.code, bad.json()["message"].is_string()), (Some(2), true), "{bad:?}");
+    let signed = self::program(&setup).variable("HERALD_ADAPTERS__SIGNED_BY", KEY);
+    let unsigned = signed.run(&["adapters", "inspect", "good.wasm"]).await;
+    assert!(unsigned.code == Some(2) && unsigned.out.contains("refused (signature): it is not signed"), "{unsigned:?}");
     let missing = program.run(&["adapters", "inspect", "missing.wasm"]).await;
     assert_eq!((missing.code, missing.err.contains("cannot read missing.wasm")), (Some(1), true), "{missing:?}");
 }

@@ -15,166 +15,13 @@ use herald::{
 };
 
 use crate::harness::{
-    Receiver, Setup, TestHost,
+    Received, Receiver, Setup, TestHost,
     guests::{Act, Guest, of_another_world},
+    hostile_guests::{self, Ends, VERSION, secret},
     within,
 };
 
-/// What the guests say that they are.
-const VERSION: &str = "6.6.6";
 const SECRET: &str = "hunter2";
-
-/// How a delivery of a hostile guest ends.
-#[derive(Clone, Copy)]
-enum Ends {
-    /// At once, the adapter's fault, in these words.
-    In(&'static str),
-    /// Out of time, which may be the machine's fault: it is tried again.
-    OutOfTime,
-    /// Well: there was nothing for it to find, and of the secret it had only the handle.
-    Well,
-}
-
-/// A guest that does this in `render`; WASI is there for it.
-fn does(url: &str, code: &'static str) -> Guest {
-    Guest { render: Act::Do(code), foreign: true, ..Guest::new(VERSION, url) }
-}
-
-fn heads(url: &str, name: &'static str, value: &'static str) -> Guest {
-    Guest { header: Some((name, value)), ..Guest::new(VERSION, url) }
-}
-
-/// The result's fields, by offset: 4 the method, 12 the URL, 20 the headers, 32 the body; a pointer and a length each.
-/// The parameter's: 16 the settings, `{"key":"…"}`.
-fn guests(url: &str) -> Vec<(&'static str, Guest, Ends)> {
-    use Ends::{In, OutOfTime, Well};
-    let does = |code| does(url, code);
-    let heads = |name, value| heads(url, name, value);
-    let simple = |act| Guest { render: act, ..Guest::new(VERSION, url) };
-    let reads = |act| Guest { interpret: act, conversational: true, ..Guest::new(VERSION, url) };
-    vec![
-        // Without end.
-        ("spins", simple(Act::Spin), OutOfTime),
-        ("spins-in-interpret", reads(Act::Spin), OutOfTime),
-        ("reads-clocks", does("(loop $again (drop (call $now)) (br $again))"), OutOfTime),
-        (
-            "logs",
-            does("(loop $again (call $log (i32.const 3) (i32.const 131072) (i32.const 65536)) (br $again))"),
-            OutOfTime,
-        ),
-        ("waits", does("(call $block (call $alarm (i64.const 3600000000000)))"), OutOfTime),
-        // Too much.
-        (
-            "recurses",
-            simple(Act::Do("(drop (call $deeper (i32.const 0)))")),
-            In("ran out of stack: its limit is 524288 bytes"),
-        ),
-        ("allocates", simple(Act::Grow), In("its limit of memory: more than 67108864 bytes")),
-        (
-            "grows-tables",
-            simple(Act::Do(
-                "(loop $again (br_if $again (i32.ge_s (table.grow $table (ref.null func) (i32.const 100)) (i32.const 0)))) unreachable",
-            )),
-            In("its limit of tables: more than 100000 elements"),
-        ),
-        (
-            "sets-alarms",
-            does("(loop $again (drop (call $alarm (i64.const 1))) (br $again))"),
-            In("resource table has no free keys"),
-        ),
-        ("wants-chance", does("(call $random (i64.const 1099511627776) (i32.const 16))"), In("exceeds limit 1048576")),
-        ("has-a-million-headers", does(A_MILLION_HEADERS), In("handed over more than its limit of 8388608 bytes")),
-        (
-            "says-the-same-again-and-again",
-            does(ONE_TEXT_A_HUNDRED_TIMES),
-            In("handed over more than its limit of 8388608 bytes"),
-        ),
-        // Lies.
-        (
-            "has-a-text-of-2-gb",
-            does("(i32.store offset=16 (global.get $rendered) (i32.const 0x7fffffff))"),
-            In("out of bounds"),
-        ),
-        (
-            "has-a-list-of-2-gb",
-            does("(i32.store offset=24 (global.get $rendered) (i32.const 0x07ffffff))"),
-            In("out of bounds"),
-        ),
-        (
-            "is-no-utf-8",
-            does(
-                "(i32.store (i32.const 16) (i32.const -1)) (i32.store offset=12 (global.get $rendered) (i32.const 16)) \
-                  (i32.store offset=16 (global.get $rendered) (i32.const 4))",
-            ),
-            In("invalid utf-8"),
-        ),
-        // Ends.
-        ("traps", simple(Act::Trap), In("`render` trapped")),
-        ("traps-in-interpret", reads(Act::Trap), In("`interpret` trapped")),
-        ("exits", does("(call $exit (i32.const 0))"), In("`render` failed: Exited with i32 exit status 0")),
-        // Requests that would be others.
-        ("breaks-the-url", Guest::new(VERSION, &format!("{url}\r\nx: y")), In("the URL has a control character in it")),
-        ("breaks-a-name", heads("x\r\ny", "z"), In("is no header name")),
-        ("breaks-a-value", heads("x", "y\r\nz: 1"), In("the header x has a line break")),
-        ("sets-the-host", heads("Host", "example.com"), In("the header host is set by the host")),
-        ("sets-the-length", heads("Content-Length", "0"), In("the header content-length is set by the host")),
-        (
-            "sets-the-coding",
-            heads("Transfer-Encoding", "chunked"),
-            In("the header transfer-encoding is set by the host"),
-        ),
-        // What is not its own.
-        ("looks-around", does(LOOKS_AROUND), Well),
-        ("puts-the-secret-in-the-method", secret(does(HANDLE_AS_METHOD)), Well),
-        ("puts-the-secret-in-a-name", secret(does(HANDLE_AS_NAME)), Well),
-        ("puts-the-secret-in-the-host", secret(does(HANDLE_AS_HOST)), In("a secret stands in the host of the URL")),
-    ]
-}
-
-fn secret(guest: Guest) -> Guest {
-    let schema = r#"{"properties": {"key": {"type": "string", "writeOnly": true}}}"#.to_owned();
-    Guest { schema, ..guest }
-}
-
-/// Fresh memory is all zeroes: empty names with empty values.
-const A_MILLION_HEADERS: &str = "
-    (i32.store offset=20 (global.get $rendered) (i32.mul (memory.grow (i32.const 245)) (i32.const 65536)))
-    (i32.store offset=24 (global.get $rendered) (i32.const 1000000))";
-
-/// A hundred headers of one million bytes, which are always the same.
-const ONE_TEXT_A_HUNDRED_TIMES: &str = "
-    (i32.store offset=20 (global.get $rendered) (i32.mul (memory.grow (i32.const 1)) (i32.const 65536)))
-    (i32.store offset=24 (global.get $rendered) (i32.const 100))
-    (loop $again
-      (i32.store offset=8
-        (i32.add (i32.load offset=20 (global.get $rendered)) (i32.mul (global.get $n) (i32.const 16)))
-        (i32.const 131072))
-      (i32.store offset=12
-        (i32.add (i32.load offset=20 (global.get $rendered)) (i32.mul (global.get $n) (i32.const 16)))
-        (i32.const 1000000))
-      (global.set $n (i32.add (global.get $n) (i32.const 1)))
-      (br_if $again (i32.lt_u (global.get $n) (i32.const 100))))";
-
-/// Traps when there is a variable in the environment, or a folder.
-const LOOKS_AROUND: &str = "
-    (call $environment (i32.const 16)) (if (i32.load (i32.const 20)) (then unreachable))
-    (call $folders (i32.const 16)) (if (i32.load (i32.const 20)) (then unreachable))";
-
-const HANDLE_AS_METHOD: &str = "
-    (i32.store offset=4 (global.get $rendered) (i32.add (i32.load offset=16 (local.get 0)) (i32.const 8)))
-    (i32.store offset=8 (global.get $rendered) (i32.sub (i32.load offset=20 (local.get 0)) (i32.const 10)))";
-
-const HANDLE_AS_NAME: &str = "
-    (i32.store (i32.load offset=20 (global.get $rendered)) (i32.add (i32.load offset=16 (local.get 0)) (i32.const 8)))
-    (i32.store offset=4 (i32.load offset=20 (global.get $rendered)) (i32.sub (i32.load offset=20 (local.get 0)) (i32.const 10)))";
-
-/// `http://`, the handle.
-const HANDLE_AS_HOST: &str = "
-    (i64.store (i32.const 16) (i64.const 0x2f2f3a70747468))
-    (memory.copy (i32.const 23) (i32.add (i32.load offset=16 (local.get 0)) (i32.const 8))
-      (i32.sub (i32.load offset=20 (local.get 0)) (i32.const 10)))
-    (i32.store offset=12 (global.get $rendered) (i32.const 16))
-    (i32.store offset=16 (global.get $rendered) (i32.sub (i32.load offset=20 (local.get 0)) (i32.const 3)))";
 
 /// A channel for each, and a good one.
 fn config(names: &[&'static str], good: &Receiver) -> String {
@@ -214,7 +61,7 @@ fn wrong(listed: &Listed, ends: Ends) -> Option<String> {
 async fn each_hostile_guest_harms_its_own_delivery_alone_and_its_limit_is_named() {
     let good = Receiver::start().await;
     let (victim, clock) = (Receiver::start().await, Clock::manual(1_700_000_000_000));
-    let guests = guests(&victim.url("/"));
+    let guests = hostile_guests::all(&victim.url("/"));
     let names: Vec<_> = guests.iter().map(|(name, ..)| *name).collect();
     let setup = Setup::new(&config(&names, &good)).clock(clock);
     for (name, guest, _) in &guests {
@@ -235,6 +82,61 @@ async fn each_hostile_guest_harms_its_own_delivery_alone_and_its_limit_is_named(
     assert!(victim.received().iter().all(|request| !format!("{request:?}").contains(SECRET)));
     host.accepted(r#"{"type":"test","id":"second"}"#).await;
     good.wait_for(2).await;
+    host.stop().await;
+}
+
+/// Puts its handle into a header, keeps it, and traps when it finds what it has kept.
+const KEEPS_ITS_HANDLE: Act = Act::Do(
+    "(if (global.get $n) (then unreachable)) (if (i32.load (i32.const 16)) (then unreachable))
+     (global.set $n (i32.add (i32.load offset=16 (local.get 0)) (i32.const 8)))
+     (memory.copy (i32.const 16) (global.get $n) (i32.const 38))
+     (i32.store offset=8 (i32.load offset=20 (global.get $rendered)) (global.get $n))
+     (i32.store offset=12 (i32.load offset=20 (global.get $rendered)) (i32.const 38))",
+);
+
+/// Leaves its handle in the state of the second request, sends what it finds there as the third one's body, and leaves
+/// another handle as the reference, which `render` sends.
+const LEAVES_ITS_HANDLES: Act = Act::Do(
+    "(global.set $n (i32.add (i32.load offset=16 (local.get 0)) (i32.const 8)))
+     (i32.store offset=80 (global.get $next) (global.get $n))
+     (i32.store offset=84 (global.get $next) (i32.const 38))
+     (i32.store offset=12 (global.get $taken) (global.get $n))
+     (i32.store offset=16 (global.get $taken) (i32.const 38))
+     (if (i32.eq (i32.load offset=148 (local.get 0)) (i32.const 38)) (then
+       (i32.store offset=36 (global.get $next) (i32.load offset=144 (local.get 0)))
+       (i32.store offset=40 (global.get $next) (i32.const 38))
+       (i32.store offset=84 (global.get $next) (i32.const 1))
+       (return (global.get $next))))",
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_that_a_guest_keeps_by_any_means_is_mere_text_in_later_calls() {
+    let victim = Receiver::start().await;
+    let guest = Guest {
+        render: KEEPS_ITS_HANDLE,
+        interpret: LEAVES_ITS_HANDLES,
+        conversational: true,
+        ..Guest::new(VERSION, &victim.url("/"))
+    };
+    let setup = Setup::new(&config(&["keeps"], &victim));
+    fs::write(setup.adapters().join("keeps.wasm"), secret(guest).component()).unwrap();
+    let host = setup.start().await;
+    for id in ["first", "second"] {
+        host.accepted(format!(r#"{{"type":"test","id":"{id}","subject":"s"}}"#)).await;
+        let all = host.drain().await;
+        assert!(all.iter().all(|listed| listed.delivery.state == State::Delivered), "{all:?}");
+    }
+    let received: Vec<_> = victim.received().into_iter().filter(|request| request.path == "/").collect();
+    let bodies: Vec<&str> = received.iter().map(Received::text).collect();
+    let [first, "hop", by_state, by_reference, "hop", by_state_again] = bodies[..] else { panic!("{bodies:?}") };
+    assert_eq!(first, "first");
+    for handle in [by_state, by_reference, by_state_again] {
+        assert!(handle.starts_with("heraldsecret") && handle.len() == 38, "{handle}");
+    }
+    assert!(by_state != by_reference && by_state != by_state_again && by_reference != by_state_again);
+    // While it is fresh, it is worth the secret.
+    let heads: Vec<&str> = received.iter().map(|request| request.header("x-version")).collect();
+    assert_eq!(heads, [SECRET, VERSION, VERSION, SECRET, VERSION, VERSION]);
     host.stop().await;
 }
 
@@ -273,6 +175,7 @@ async fn a_hostile_file_is_refused_with_its_limit_and_the_good_version_goes_on()
             "`describe` ran longer than its limit of 1s",
         ),
         (Guest { describe: Act::Grow, ..Guest::new(VERSION, "") }.component(), "more than 67108864 bytes"),
+        (Guest { schema: schema_bomb(), ..Guest::new(VERSION, "") }.component(), "asks for more than 100000 steps"),
         (bomb(100_001), "100001 functions to compile: more than its limit of 100000 (adapters.max_functions)"),
     ] {
         let reason = refusal(&host, &setup, &bytes).await;
@@ -288,6 +191,16 @@ async fn a_hostile_file_is_refused_with_its_limit_and_the_good_version_goes_on()
     assert_eq!(receiver.wait_for(1).await[0].header("x-version"), "1");
     host.drain().await;
     host.stop().await;
+}
+
+/// Sixty parts, each of which asks for the next one twice.
+fn schema_bomb() -> String {
+    let mut parts = String::new();
+    for part in 0..60 {
+        let next = format!(r##"{{"$ref":"#/$defs/{}"}}"##, part + 1);
+        write!(parts, r#""{part}":{{"allOf":[{next},{next}]}},"#).unwrap();
+    }
+    format!(r##"{{"$ref":"#/$defs/0","$defs":{{{parts}"60":{{}}}}}}"##)
 }
 
 /// A component with so many functions.

@@ -179,6 +179,7 @@ pub fn registry(config: &Config, channels: Vec<crate::adapter::LiveChannel>) -> 
         limits: limits(adapters, &AdapterLimits::default()),
         limits_of: adapters.limits.iter().map(|(name, own)| (name.clone(), limits(adapters, own))).collect(),
         require: adapters.require.clone(),
+        signed_by: adapters.signed_by.clone(),
     };
     Ok(Registry::open(options, channels)?)
 }

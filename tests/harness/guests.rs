@@ -18,8 +18,8 @@ pub enum Act {
     Grow,
     /// Asks for one more page of memory, then does what it should.
     GrowOnce,
-    /// Does this, in WebAssembly text. There are the parameter, the globals `$n` (0, to count with) and `$rendered`
-    /// (where the result lies), a table `$table` of no elements, and, where the guest is foreign, what it imports.
+    /// Does this, in WebAssembly text. There are the parameter, the globals `$n` (0, to count with), `$rendered`
+    /// (where the result lies), `$next` and `$taken` (where the verdicts lie), a table `$table` of no elements, and, where the guest is foreign, what it imports.
     Do(&'static str),
 }
 
@@ -157,6 +157,8 @@ impl Guest {
               (table $table 0 funcref)
               (global $n (mut i32) (i32.const 0))
               (global $rendered i32 (i32.const {rendered}))
+              (global $next i32 (i32.const {next}))
+              (global $taken i32 (i32.const {taken}))
               (func $deeper (param i32) (result i32) (i32.add (call $deeper (local.get 0)) (i32.const 1)))
               (memory (export "memory") {pages})
               (global $free (mut i32) (i32.const {free}))

@@ -10,6 +10,7 @@ pub mod faults;
 pub mod guests;
 mod host;
 pub mod hostile;
+pub mod hostile_guests;
 pub mod ledger;
 pub mod process;
 pub mod proxy;
@@ -25,7 +26,7 @@ use tokio::{
 
 pub use dice::{Dice, rounds};
 pub use host::{Setup, TestHost, http, seconds};
-pub use receiver::{Receiver, Reply};
+pub use receiver::{Received, Receiver, Reply};
 
 /// Nothing in a test takes that long unless it hangs.
 pub const DEADLINE: Duration = Duration::from_secs(30);

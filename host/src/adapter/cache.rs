@@ -13,6 +13,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
+use super::signature;
 use crate::files;
 
 /// A larger file is not ours: machine code takes several times the space of the largest component.
@@ -84,10 +85,12 @@ impl Cache {
         files::read(path, MAX_CODE)
     }
 
-    /// Keeps the bytes of a version that was published, for a start that finds a broken file.
-    pub(super) fn keep_good(&self, file: &Path, bytes: &[u8]) {
+    /// Keeps the bytes of a version that has proven itself, and its signature if it needs one, for a start that finds a
+    /// broken file.
+    pub(super) fn keep_good(&self, file: &Path, bytes: &[u8], signature: Option<&[u8]>) {
         let path = self.good(file);
-        if let Err(error) = replace(&path, bytes) {
+        let signed = signature.map_or(Ok(()), |signature| replace(&signature::path_of(&path), signature));
+        if let Err(error) = signed.and_then(|()| replace(&path, bytes)) {
             tracing::warn!(path = %path.display(), %error, "could not keep a copy of a good adapter");
         }
     }
@@ -100,16 +103,18 @@ impl Cache {
     /// The file was removed on purpose.
     pub(super) fn forget_good(&self, file: &Path) {
         let path = self.good(file);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %path.display(), %error, "could not remove the copy of an adapter");
+        for path in [signature::path_of(&path), path] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(path = %path.display(), %error, "could not remove the copy of an adapter");
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
 
-    /// By the file's whole path: hosts with other adapters folders may share the cache.
-    fn good(&self, file: &Path) -> PathBuf {
+    /// Where the copy stands. By the file's whole path: hosts with other adapters folders may share the cache.
+    pub(super) fn good(&self, file: &Path) -> PathBuf {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let mut hasher = std::hash::DefaultHasher::new();
         file.hash(&mut hasher);

@@ -32,7 +32,7 @@ impl std::error::Error for CallError {}
 impl Adapter {
     /// Turns an event into a request.
     pub fn render(&self, context: &Context, event: &Event) -> Result<Result<Request, Refusal>, CallError> {
-        self.call("render", |store, instance| self.exports.render(store, instance, context, event))
+        self.watched("render", |store, instance| self.exports.render(store, instance, context, event))
     }
 
     /// Says what a response means: by the adapter, or by the host's own rule where the adapter leaves it to that.
@@ -46,10 +46,23 @@ impl Adapter {
         if !self.reads_replies() {
             return Ok(judge_by_status(response, context.now));
         }
-        let verdict = self.call("interpret", |store, instance| {
+        let verdict = self.watched("interpret", |store, instance| {
             self.exports.interpret(store, instance, context, event, state, response)
         })?;
         Ok(verdict.unwrap_or_else(|| judge_by_status(response, context.now)))
+    }
+
+    /// A call that counts for whether a new version is any good.
+    fn watched<R>(
+        &self,
+        function: &'static str,
+        call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let result = self.call(function, call);
+        if self.trial.is_on() {
+            self.trial.note(result.as_ref().err());
+        }
+        result
     }
 
     /// One call in a fresh sandbox.

@@ -18,6 +18,7 @@ use super::{
     cache::Cache,
     engine::{HostState, Limits, Sandbox},
     schema::SettingsSchema,
+    trial::Trial,
 };
 use crate::model::{AdapterId, Description};
 
@@ -59,6 +60,7 @@ pub struct Adapter {
     pub(super) sandbox: Sandbox,
     pub(super) pre: InstancePre<HostState>,
     pub(super) exports: Exports,
+    pub(super) trial: Trial,
     grew: AtomicBool,
 }
 
@@ -66,13 +68,18 @@ pub struct Adapter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct LoadError {
-    /// `engine`, `read`, `pin`, `validate`, `imports`, `exports`, `instantiate`, `describe`, `schema`, `settings` or `examples`.
+    /// `engine`, `read`, `pin`, `signature`, `validate`, `imports`, `exports`, `instantiate`, `describe`, `schema`, `settings`, `examples` or `calls`.
     pub step: &'static str,
     /// For people.
     pub message: String,
 }
 
 impl LoadError {
+    /// The same bytes may pass another time: the channels may have changed, or the signature may have come.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self.step, "settings" | "signature")
+    }
+
     pub(super) fn new(step: &'static str, message: impl Into<String>) -> Self {
         Self { step, message: message.into() }
     }
@@ -131,6 +138,7 @@ impl Adapter {
             sandbox: sandbox.clone(),
             pre,
             exports,
+            trial: Trial::default(),
             grew: AtomicBool::new(false),
         };
         adapter.learn()?;

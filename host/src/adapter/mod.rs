@@ -13,10 +13,14 @@ mod guestlog;
 mod pace;
 mod published;
 mod registry;
+mod rollback;
 mod scan;
 mod schema;
+mod signature;
 mod threads;
+mod trial;
 mod turns;
+mod visits;
 mod wasi;
 mod watch;
 

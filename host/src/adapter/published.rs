@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+use minisign_verify::PublicKey;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,6 +25,8 @@ pub struct Options {
     pub limits_of: BTreeMap<String, Limits>,
     /// The digests that adapters must have, by name: `sha256:…`. Whoever is not named may have any.
     pub require: BTreeMap<String, String>,
+    /// Who must have signed a file; nobody: it need not be signed.
+    pub signed_by: Vec<PublicKey>,
 }
 
 impl Options {

@@ -4,12 +4,14 @@
 //! fails any is refused, with its reason, and replaces nothing. Calls in flight keep the adapter that they have.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
 use tokio::sync::watch;
 
 use super::{
@@ -20,25 +22,30 @@ use super::{
     published::{LiveChannel, Options, Published, Refused},
     scan::{Found, Scan, Sight},
     schema::SettingProblem,
+    signature,
 };
 
 /// A cheap handle to all adapters.
 #[derive(Clone)]
-pub struct Registry(Arc<Inner>);
+pub struct Registry(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     sandbox: Sandbox,
-    options: Options,
+    pub(super) options: Options,
     published: ArcSwap<Published>,
     /// Counts publications, for those who wait for one.
     changes: watch::Sender<u64>,
     /// Held by a reconcile and by a change of the channels, never by a call of an adapter.
     state: Mutex<State>,
+    /// Has the folder looked at, where it is watched.
+    pub(super) waker: Arc<OnceLock<Sender<()>>>,
 }
 
-struct State {
+pub(super) struct State {
     scan: Scan,
-    channels: Vec<LiveChannel>,
+    pub channels: Vec<LiveChannel>,
+    /// What serves again when the version that has taken its place fails its first calls, by name.
+    pub proven: BTreeMap<String, Arc<Adapter>>,
 }
 
 impl Registry {
@@ -50,7 +57,8 @@ impl Registry {
             options,
             published: ArcSwap::default(),
             changes: watch::Sender::new(0),
-            state: Mutex::new(State { scan: Scan::default(), channels }),
+            state: Mutex::new(State { scan: Scan::default(), channels, proven: BTreeMap::new() }),
+            waker: Arc::default(),
         }));
         for (name, bytes) in builtin::ALL {
             match registry.load(name, bytes, Origin::BuiltIn) {
@@ -91,7 +99,23 @@ impl Registry {
     pub fn load(&self, name: &str, bytes: &[u8], origin: Origin) -> Result<Adapter, LoadError> {
         let options = &self.0.options;
         options.check_pin(name, &digest(bytes))?;
+        self.check_signature(bytes, &origin)?;
         Adapter::load(&self.0.sandbox.with(options.limits(name)), options.cache.as_ref(), name, bytes, origin)
+    }
+
+    /// What is compiled in is a part of this program; of everything else the signature stands beside the bytes.
+    fn check_signature(&self, bytes: &[u8], origin: &Origin) -> Result<(), LoadError> {
+        let options = &self.0.options;
+        let copy = |file| options.cache.as_ref().map(|cache| cache.good(file));
+        let file = match origin {
+            Origin::File(file) => Some(file.clone()),
+            Origin::LastGood(file) => copy(file),
+            Origin::BuiltIn => None,
+        };
+        match file.filter(|_| !options.signed_by.is_empty()) {
+            Some(file) => signature::check(&options.signed_by, bytes, &file),
+            None => Ok(()),
+        }
     }
 
     /// Takes over changed channels, unless an adapter refuses their settings: then nothing changes, and everything that
@@ -125,6 +149,7 @@ impl Registry {
     pub fn reconcile(&self, settle: Duration) -> Option<Duration> {
         let folder = self.0.options.folder.as_ref()?;
         let mut state = self.state();
+        self.judge(&mut state);
         let sights = match state.scan.look(folder, settle) {
             Ok(sights) => sights,
             Err(error) => {
@@ -139,7 +164,7 @@ impl Registry {
         for sight in sights {
             match sight {
                 Sight::Settled(found) => match found.read(self.0.options.limits(&found.name).file) {
-                    Ok(bytes) => self.examine(&state, &found, &bytes),
+                    Ok(bytes) => self.examine(&mut state, &found, &bytes),
                     Err(error) => {
                         self.refuse(&found, None, LoadError::new("read", error.to_string()));
                         // It may be readable at the next look.
@@ -147,20 +172,23 @@ impl Registry {
                     }
                 },
                 Sight::Moving(left) => again = Some(again.map_or(left, |a: Duration| a.min(left))),
-                Sight::Gone(name) => self.remove(&name, folder),
+                Sight::Gone(name) => {
+                    state.proven.remove(&name);
+                    self.remove(&name, folder);
+                }
             }
         }
         again
     }
 
-    fn examine(&self, state: &State, found: &Found, bytes: &[u8]) {
+    fn examine(&self, state: &mut State, found: &Found, bytes: &[u8]) {
         let name = found.name.as_str();
         let digest = digest(bytes);
         let published = self.published();
         let known_bad = published
             .refused
             .get(name)
-            .is_some_and(|refused| refused.digest.as_ref() == Some(&digest) && refused.error.step != "settings");
+            .is_some_and(|refused| refused.digest.as_ref() == Some(&digest) && !refused.error.may_pass());
         if known_bad {
             return;
         }
@@ -181,9 +209,7 @@ impl Registry {
                     replaces = current.map(|old| old.id.version.as_str()),
                     "adapter loaded"
                 );
-                if let Some(cache) = &self.0.options.cache {
-                    cache.keep_good(&found.path, bytes);
-                }
+                self.try_out(state, found, &adapter, bytes);
                 self.publish(name, Some(adapter));
             }
             Err(error) => self.refuse(found, Some(digest), error),
@@ -193,17 +219,7 @@ impl Registry {
     /// Loads the bytes and holds them against the channels and the examples.
     fn prepare(&self, state: &State, found: &Found, bytes: &[u8]) -> Result<Adapter, LoadError> {
         let adapter = self.load(&found.name, bytes, Origin::File(found.path.clone()))?;
-        for channel in state.channels.iter().filter(|channel| channel.adapter == found.name) {
-            if let Some(problem) = adapter.schema.check(&channel.settings).first() {
-                return Err(LoadError::new(
-                    "settings",
-                    format!(
-                        "channel `{}` would not work with version {}: settings{}: {}; change the channel's settings first",
-                        channel.name, adapter.id.version, problem.pointer, problem.message
-                    ),
-                ));
-            }
-        }
+        check_channels(&state.channels, &adapter)?;
         golden::check_beside(&adapter, &found.path)?;
         Ok(adapter)
     }
@@ -229,8 +245,7 @@ impl Registry {
     /// At a start there is no version in memory to go on with: the copy of the last good one serves.
     fn revive(&self, found: &Found) -> Option<Arc<Adapter>> {
         let bytes = self.0.options.cache.as_ref()?.last_good(&found.path)?;
-        let origin = Origin::LastGood(found.path.clone());
-        let adapter = Arc::new(self.load(&found.name, &bytes, origin).ok()?);
+        let adapter = self.load_last_good(found, &bytes)?;
         self.change(|published| {
             published.adapters.insert(found.name.clone(), adapter.clone());
         });
@@ -270,7 +285,7 @@ impl Registry {
     }
 
     /// One swap; only a reconcile changes anything, and it holds the state's lock.
-    fn change(&self, change: impl FnOnce(&mut Published)) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut Published)) {
         let mut next = Published::clone(&self.published());
         change(&mut next);
         self.0.published.store(Arc::new(next));
@@ -280,4 +295,20 @@ impl Registry {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether all channels of the adapter's name would work with it.
+pub(super) fn check_channels(channels: &[LiveChannel], adapter: &Adapter) -> Result<(), LoadError> {
+    for channel in channels.iter().filter(|channel| channel.adapter == *adapter.name) {
+        if let Some(problem) = adapter.schema.check(&channel.settings).first() {
+            return Err(LoadError::new(
+                "settings",
+                format!(
+                    "channel `{}` would not work with version {}: settings{}: {}; change the channel's settings first",
+                    channel.name, adapter.id.version, problem.pointer, problem.message
+                ),
+            ));
+        }
+    }
+    Ok(())
 }

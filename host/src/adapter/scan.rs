@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::signature;
 use crate::{clock::Stopwatch, files};
 
 /// What is remembered of the last look.
@@ -17,10 +18,13 @@ pub(super) struct Scan {
 }
 
 struct Known {
-    stamp: Stamp,
+    stamp: Stamps,
     since: Stopwatch,
     examined: bool,
 }
+
+/// Of a file and of its signature.
+type Stamps = (Stamp, Option<Stamp>);
 
 /// What changes when a file's content does, without reading it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -114,7 +118,7 @@ impl Scan {
 }
 
 /// The files that may be adapters: `NAME.wasm`, links followed, hidden ones (editors' and copies in progress) left out.
-fn list(folder: &Path) -> io::Result<BTreeMap<String, (PathBuf, Stamp)>> {
+fn list(folder: &Path) -> io::Result<BTreeMap<String, (PathBuf, Stamps)>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -123,7 +127,10 @@ fn list(folder: &Path) -> io::Result<BTreeMap<String, (PathBuf, Stamp)>> {
         };
         // A file that went away between the two calls is a file that is not there.
         if let Ok(metadata) = fs::metadata(&path) {
-            files.insert(name, (path, stamp(&metadata)));
+            // With a signature that has come, gone or changed, the file is another one.
+            let signature = fs::metadata(signature::path_of(&path)).ok();
+            let stamps = (stamp(&metadata), signature.as_ref().map(stamp));
+            files.insert(name, (path, stamps));
         }
     }
     Ok(files)

@@ -7,6 +7,8 @@ use std::{
 
 use serde_json::Value;
 
+use super::visits;
+
 /// A JSON Schema (2020-12) in which `"writeOnly": true` marks secrets.
 pub struct SettingsSchema {
     document: Value,
@@ -50,6 +52,9 @@ impl SettingsSchema {
         let Some(validator) = &self.validator else {
             return Vec::new();
         };
+        if let Err(message) = visits::check(&self.document, settings) {
+            return vec![SettingProblem { pointer: String::new(), message }];
+        }
         validator
             .iter_errors(settings)
             .map(|error| SettingProblem {

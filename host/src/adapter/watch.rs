@@ -24,6 +24,8 @@ impl Registry {
         let mut wake = Wake::new(folder);
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let waker = wake.waker();
+        // A version that fails its first calls is judged at once.
+        let _ = self.0.waker.set(waker.clone());
         let registry = self.clone();
         let (end, ended) = crossbeam_channel::bounded::<()>(0);
         thread::Builder::new().name("adapter-watch".to_owned()).spawn(move || {

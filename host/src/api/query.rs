@@ -105,6 +105,7 @@ impl Parameters {
             reason: self.named("reason", FailReason::from_name, "rejected, exhausted, adapter and blocked")?,
             kind: self.take("type"),
             project: self.take("project"),
+            new_version: None,
             since: self.time("since", now)?,
             until: self.time("until", now)?,
         };
@@ -131,7 +132,7 @@ impl Parameters {
                 return Err(ApiError::bad_query(format!("`all={text}` is not understood"), "it is true or false"));
             }
         };
-        let Selection { channel, state: _, reason, kind, project, since, until } = selection;
+        let Selection { channel, state: _, reason, kind, project, new_version: _, since, until } = selection;
         let by_event = kind.is_some() || project.is_some() || since.is_some() || until.is_some();
         if all || by_event || reason.is_some() || (by_channel && channel.is_some()) {
             return Ok(());

@@ -63,17 +63,24 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs `describe` in the sandbox and nothing else.
+/// Runs `describe` in the sandbox and nothing else. Of the config only who must have signed files is asked.
 fn inspect(common: &Common, file: &Path) -> anyhow::Result<ExitCode> {
-    let registry = Registry::open(Options::default(), Vec::new())?;
+    let keys = common.origin(Vec::new())?.load().map(|config| config.adapters.signed_by);
+    let signature = match &keys {
+        Ok(keys) if keys.is_empty() => "not asked for (adapters.signed_by is empty)",
+        Ok(_) => "good, by a key of adapters.signed_by",
+        Err(_) => "not looked at: the config can't be used, see `herald check`",
+    };
+    let options = Options { signed_by: keys.unwrap_or_default(), ..Options::default() };
+    let registry = Registry::open(options, Vec::new())?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let built_in = file.to_str().filter(|_| !file.exists()).and_then(|name| registry.get(name));
     if let Some(adapter) = built_in {
-        return show(common, &adapter);
+        return show(common, &adapter, "built in: needs none");
     }
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     match registry.load(&name, &bytes, Origin::File(file.to_owned())) {
-        Ok(adapter) => show(common, &adapter),
+        Ok(adapter) => show(common, &adapter, signature),
         Err(error) => {
             if common.json {
                 let digest = digest(&bytes);
@@ -86,9 +93,12 @@ fn inspect(common: &Common, file: &Path) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn show(common: &Common, adapter: &Adapter) -> anyhow::Result<ExitCode> {
-    let account = adapter.account();
+fn show(common: &Common, adapter: &Adapter, signature: &str) -> anyhow::Result<ExitCode> {
+    let mut account = adapter.account();
     if common.json {
+        if let Some(account) = account.as_object_mut() {
+            account.insert("signature".to_owned(), signature.into());
+        }
         output::json(&account)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -104,7 +114,7 @@ fn show(common: &Common, adapter: &Adapter) -> anyhow::Result<ExitCode> {
     let schema = account.get("settings_schema").unwrap_or(&Value::Null);
     let text = |pointer| output::text(&account, pointer);
     output::line(output::harmless(&format!(
-        "title     {}\nversion   {}\nsummary   {}\nsize      {} bytes\ndigest    {}\nhosts     {hosts}\nimports   {}\nexports   {}\nsettings  {}",
+        "title     {}\nversion   {}\nsummary   {}\nsize      {} bytes\ndigest    {}\nsignature {signature}\nhosts     {hosts}\nimports   {}\nexports   {}\nsettings  {}",
         text("/title"),
         text("/version"),
         text("/summary"),

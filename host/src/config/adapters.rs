@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use minisign_verify::PublicKey;
+
 use super::{
     problems::did_you_mean,
     raw::{Node, Table, Value},
@@ -45,6 +47,18 @@ fn digest(node: &Node) -> Checked<String> {
         "is not a digest: `sha256:` and 64 hexadecimal digits",
         "`herald adapters inspect FILE` shows the digest of a file, and `herald adapters list --json` those in use",
     )
+}
+
+/// A public key of minisign's: the last line of the file that holds it.
+pub(super) fn key(node: &Node) -> Checked<PublicKey> {
+    let given = text(node)?;
+    PublicKey::from_base64(given.trim()).or_else(|_| {
+        wrong(
+            node,
+            "is not a public key of minisign's",
+            "it is the last line of `minisign.pub`: 56 characters that begin with RW",
+        )
+    })
 }
 
 /// Names and limits: `{ slack = { memory = "128 MiB" } }`.
@@ -114,6 +128,20 @@ mod tests {
 
     use super::*;
     use crate::config::tests::Case;
+
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
+    #[test]
+    fn who_signs_adapters_is_a_list_of_minisign_keys() {
+        let key = PublicKey::from_base64(KEY).unwrap();
+        let config = Case::new(format!("[adapters]\nsigned_by = [\"{KEY}\"]\n")).config();
+        assert_eq!(config.adapters.signed_by, std::slice::from_ref(&key));
+        let case = Case::new("").env(&[("HERALD_ADAPTERS__SIGNED_BY", &format!("{KEY}, {KEY}"))]);
+        assert_eq!(case.config().adapters.signed_by, [key.clone(), key]);
+        let problems = Case::new(format!("[adapters]\nsigned_by = [\"{KEY}\", \"{}\"]\n", &KEY[1..])).problems();
+        let start = "herald.toml:2: adapters.signed_by[1]: is not a public key of minisign's (it is the last line of ";
+        assert!(problems.len() == 1 && problems[0].starts_with(start), "{problems:?}");
+    }
 
     #[test]
     fn single_adapters_have_limits_and_required_digests() {

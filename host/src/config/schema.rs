@@ -11,6 +11,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use minisign_verify::PublicKey;
 use serde::Serialize;
 use url::Url;
 
@@ -148,6 +149,8 @@ sections! {
         max_functions: usize = count(FUNCTIONS);
         /// The digests that adapters must have, by name.
         require: BTreeMap<String, String> = adapters::digests;
+        /// Who must have signed files of adapters; nobody: whoever puts them there need not be known.
+        signed_by: Vec<PublicKey> = list(adapters::key);
         /// What single adapters may use instead, by name.
         limits: BTreeMap<String, AdapterLimits> = adapters::limits;
     }

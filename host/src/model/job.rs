@@ -35,6 +35,10 @@ pub struct Selection {
     /// Events of this project.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
+    /// Deliveries that another version of their adapter has failed than the one with this digest; those whose event it
+    /// refused are none of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_version: Option<String>,
     /// Accepted then or later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Millis>,

@@ -199,11 +199,16 @@ pub enum Refusal {
     Event(String),
 }
 
+impl Refusal {
+    /// How an account says that an event was refused: the store tells these apart from what an adapter could not do.
+    pub const OF_EVENT: &str = "this event can't be said here: ";
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setting(pointer, reason) => write!(f, "setting {pointer}: {reason}"),
-            Self::Event(reason) => write!(f, "this event can't be said here: {reason}"),
+            Self::Event(reason) => write!(f, "{}{reason}", Self::OF_EVENT),
         }
     }
 }

@@ -14,6 +14,7 @@ mod manage;
 mod news;
 mod rate;
 mod record;
+mod renew;
 mod reread;
 mod retention;
 mod schedule;
@@ -133,7 +134,9 @@ struct Inner {
     unwritten: Arc<AtomicUsize>,
     /// There is bulk work.
     jobs: Notify,
-    /// Bulk work and retention.
+    /// Channels on which an adapter has failed a delivery after another version had taken its place.
+    overtaken: renew::Overtaken,
+    /// Bulk work, retention, and what new versions of adapters are for.
     background: Mutex<Vec<JoinHandle<()>>>,
     /// Goes on from each to the next, and never back.
     phase: watch::Sender<Phase>,
@@ -203,6 +206,7 @@ impl Pipeline {
             settled: watch::Sender::new(0),
             unwritten: Arc::default(),
             jobs: Notify::new(),
+            overtaken: renew::Overtaken::default(),
             background: Mutex::default(),
             phase: watch::Sender::new(Phase::Running),
             totals: Totals::default(),
@@ -231,6 +235,7 @@ impl Pipeline {
                 LaneHandle { lane, task }
             });
         }
+        self.0.overtaken.look_again();
     }
 
     /// What the config says now.
@@ -238,9 +243,13 @@ impl Pipeline {
         self.0.plan.load_full()
     }
 
-    /// Begins what goes on beside the deliveries: bulk work and retention.
+    /// Begins what goes on beside the deliveries: bulk work, retention, and what new versions of adapters are for.
     pub fn start(&self) {
-        let tasks = [tokio::spawn(jobs::run(self.0.clone())), tokio::spawn(retention::run(self.0.clone()))];
+        let tasks = [
+            tokio::spawn(jobs::run(self.0.clone())),
+            tokio::spawn(retention::run(self.0.clone())),
+            tokio::spawn(renew::run(self.clone())),
+        ];
         self.0.background().extend(tasks);
     }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock,
-    model::Millis,
+    model::{FailReason, Millis},
     store::{Due, Next, Settled, Settlement, StoreError},
 };
 
@@ -75,6 +75,9 @@ impl Ended {
             Next::Again { at, .. } => Some(at),
             Next::Delivered | Next::Failed(_) => None,
         };
+        if settlement.next == Next::Failed(FailReason::Adapter) {
+            inner.note_adapter_failed(&lane.name, settlement.attempt.adapter.as_ref());
+        }
         Recorded { seq: settlement.seq, due }
     }
 }

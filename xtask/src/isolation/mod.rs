@@ -1,7 +1,9 @@
-//! `cargo xtask isolation`: what hostile receivers cost the channels that have nothing to do with them.
+//! `cargo xtask isolation`: what hostile receivers and adapters cost the channels that have nothing to
+//! do with them.
 //!
 //! The release build of Herald runs with a good channel, which gets events at a fixed rate, and a channel for each way
-//! to be hostile, all of whose workers are busy as far as the receiver can keep them busy. Quiet phases and hostile
+//! for a receiver to be hostile, all of whose workers are busy as far as the receiver can keep them busy, and one for each
+//! hostile adapter, all loaded and in use. Quiet phases and hostile
 //! phases take turns; of each the 99th percentile of the time from the post of a good event to its arrival at the
 //! receiver is taken. The median of the hostile phases may be 20 % above that of the quiet ones, and [`ROOM`] more, so
 //! that noise is no failure.
@@ -10,8 +12,10 @@
 //! with the other channels there are more of them. `--same-load` takes that out: then the quiet phases have the same
 //! events for as many channels with good receivers.
 //!
-//! Receivers, posts and host share one machine, so what is measured is the host's doing and some of theirs. Only the
-//! standard library and `socket2` are used, so that this costs no build of its own.
+//! Receivers, posts and host share one machine, so what is measured is the host's doing and some of theirs. Little
+//! beyond the standard library is used, so that this costs no build of its own.
+//!
+//! The host's memory is shown, and may come to [`MEMORY`] at the most.
 
 mod host;
 mod load;
@@ -21,24 +25,39 @@ mod report;
 #[allow(dead_code)]
 mod hostile;
 
+#[path = "../../../tests/harness/guests.rs"]
+#[allow(dead_code, clippy::unwrap_used)]
+mod guests;
+#[path = "../../../tests/harness/hostile_guests.rs"]
+#[allow(dead_code)]
+mod hostile_guests;
+
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use guests::Guest;
 use hostile::Hostile;
 use load::{Feed, Good};
 use report::{Phase, Used};
 
 use crate::measure::host::{Host, build};
+use crate::measure::process::Memory;
 use crate::measure::{Scratch, now};
 use crate::process::run as run_command;
 
 /// How much later than on a quiet host, and what is added to that because nobody would notice.
 const RISE: f64 = 0.20;
 const ROOM: Duration = Duration::from_micros(500);
+/// What the host may have in memory at any time, in KiB. Beside what it always has, that is 64 sandboxes that keep 2 MiB
+/// each, as many calls at their limit of 64 MiB as there are threads, and 64 MiB of outcomes.
+const MEMORY: u64 = 512 << 10;
+/// Of a call: the guests that never end would otherwise leave the channels busy for minutes after each phase. Slow is what
+/// takes 20 ms.
+const CALL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Of each hostile channel: with two events a second or more, a receiver that hangs keeps all workers of its channel.
 const CONCURRENCY: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,31 +86,49 @@ pub struct Options {
     /// Give the quiet phases as many events for other channels, with good receivers: what is left is hostility
     #[arg(long)]
     same_load: bool,
-    /// Only these behaviours, by their names
+    /// Measure this program, not the release build
+    #[arg(long)]
+    program: Option<PathBuf>,
+    /// Only these behaviours and adapters, by their names
     only: Vec<String>,
 }
 
 /// What `cargo xtask test` measures.
-pub const USUAL: Options = Options { pairs: 5, seconds: 6, rate: 200, load: 2, same_load: false, only: Vec::new() };
+pub const USUAL: Options =
+    Options { pairs: 5, seconds: 6, rate: 200, load: 2, same_load: false, program: None, only: Vec::new() };
 
 /// Measures, prints the figures, and fails when the rise is too large.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
-    let program = build(root)?;
+    let program = match &options.program {
+        Some(program) => program.canonicalize().with_context(|| format!("there is no {}", program.display()))?,
+        None => build(root)?,
+    };
     // What a build has left to be written would be waited for in the first phases.
     run_command(&mut Command::new("sync"))?;
-    let good = Good::start()?;
-    let hostile = receivers(&options.only)?;
+    // What hostile adapters send all the same goes to a receiver of their own.
+    let (good, victim) = (Good::start()?, Good::start()?);
+    check_names(&options.only)?;
+    let (hostile, guests) = (receivers(&options.only)?, guests(&options.only, &victim));
     let folder = Scratch::new("isolation")?;
-    let host = Host::start(Command::new(program), folder.path(), &config(root, &good, &hostile)?)?;
+    let adapters = folder.path().join("adapters");
+    std::fs::create_dir(&adapters)?;
+    for (name, guest) in &guests {
+        std::fs::write(adapters.join(format!("{name}.wasm")), guest.component())?;
+    }
+    let names: Vec<&str> = guests.iter().map(|(name, _)| *name).collect();
+    let config = config(root, folder.path(), &good, &hostile, &names)?;
+    let host = Host::start(Command::new(program), folder.path(), &config)?;
     println!(
-        "{} good events a second; {} hostile channels, {} events a second each; {} x 2 phases of {} s",
+        "{} good events a second; {} hostile receivers and {} hostile adapters, {} events a second each; {} x 2 phases of {} s",
         options.rate,
         hostile.len(),
+        guests.len(),
         options.load,
         options.pairs,
         options.seconds
     );
-    let names: Vec<String> = hostile.iter().map(|one| one.behaviour.name.to_owned()).collect();
+    let names = hostile.iter().map(|one| one.behaviour.name).chain(names);
+    let names: Vec<String> = names.map(str::to_owned).collect();
     let feed = Feed::start(host.address, options.rate, &good, &names)?;
     println!("{}", Phase::HEAD);
     let mut phases = pairs(&host, &feed, options)?;
@@ -100,8 +137,18 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         phases.extend(pairs(&host, &feed, options)?);
     }
     feed.stop()?;
+    let memory = Memory::of(host.id());
     drop(host);
     println!("{}", judge(&phases)?);
+    println!(
+        "memory: {} MiB now, {} MiB at the most, allowed {} MiB",
+        memory.resident >> 10,
+        memory.peak >> 10,
+        MEMORY >> 10
+    );
+    if memory.peak > MEMORY {
+        bail!("hostile receivers and adapters make the host take more memory than it may");
+    }
     Ok(())
 }
 
@@ -116,32 +163,59 @@ fn pairs(host: &Host, feed: &Feed, options: &Options) -> Result<Vec<Phase>> {
     Ok(phases)
 }
 
-fn receivers(only: &[String]) -> Result<Vec<Hostile>> {
-    if let Some(unknown) = only.iter().find(|name| hostile::ALL.iter().all(|one| one.name != name.as_str())) {
-        let names: Vec<_> = hostile::ALL.iter().map(|one| one.name).collect();
-        bail!("there is no behaviour `{unknown}`; there are {}", names.join(", "));
+fn is_wanted(only: &[String], name: &str) -> bool {
+    only.is_empty() || only.iter().any(|wanted| wanted == name)
+}
+
+fn check_names(only: &[String]) -> Result<()> {
+    let guests = hostile_guests::all("");
+    let names: Vec<&str> =
+        hostile::ALL.iter().map(|one| one.name).chain(guests.iter().map(|(name, ..)| *name)).collect();
+    match only.iter().find(|name| !names.contains(&name.as_str())) {
+        Some(unknown) => bail!("there is no behaviour or adapter `{unknown}`; there are {}", names.join(", ")),
+        None => Ok(()),
     }
-    let wanted = hostile::ALL.iter().filter(|one| only.is_empty() || only.iter().any(|name| name == one.name));
+}
+
+fn receivers(only: &[String]) -> Result<Vec<Hostile>> {
+    let wanted = hostile::ALL.iter().filter(|one| is_wanted(only, one.name));
     wanted.map(|one| Hostile::start(*one).with_context(|| format!("can't start `{}`", one.name))).collect()
 }
 
-/// A channel for each receiver, and one beside it whose receiver is good.
-fn config(root: &Path, good: &Good, hostile: &[Hostile]) -> Result<String> {
+fn guests(only: &[String], victim: &Good) -> Vec<(&'static str, Guest)> {
+    let all = hostile_guests::all(&victim.url()).into_iter();
+    all.filter(|(name, ..)| is_wanted(only, name)).map(|(name, guest, _)| (name, guest)).collect()
+}
+
+/// A channel for each receiver and each adapter, and one beside it whose receiver is good.
+fn config(root: &Path, folder: &Path, good: &Good, hostile: &[Hostile], guests: &[&str]) -> Result<String> {
     let mut text = format!(
-        "[outbound]\nallow_http = [\"127.0.0.1\"]\nallow_addresses = [\"127.0.0.0/8\"]\n\
+        "[adapters]\nfolder = \"{}\"\ncache = \"{}\"\ncall_timeout = \"{}ms\"\n\
+         [outbound]\nallow_http = [\"127.0.0.1\"]\nallow_addresses = [\"127.0.0.0/8\"]\n\
          [delivery]\ntimeout = \"{}s\"\nschedule = []\nconcurrency = {CONCURRENCY}\n",
+        folder.join("adapters").display(),
+        folder.join("cache").display(),
+        CALL_TIMEOUT.as_millis(),
         TIMEOUT.as_secs()
     );
     // A channel that rests is not hostile.
     if std::fs::read_to_string(root.join("host/herald.default.toml"))?.contains("breaker_failures") {
         text.push_str("breaker_failures = 0\n");
     }
-    let friendly = hostile.iter().map(|receiver| (load::friendly(receiver.behaviour.name), good.url()));
+    let names = hostile.iter().map(|receiver| receiver.behaviour.name).chain(guests.iter().copied());
+    let friendly = names.map(|name| (load::friendly(name), good.url()));
     let hostile = hostile.iter().map(|receiver| (receiver.behaviour.name.to_owned(), receiver.url()));
     for (name, url) in [("good".to_owned(), good.url())].into_iter().chain(hostile).chain(friendly) {
         write!(
             text,
             "[[channel]]\nname = \"{name}\"\nadapter = \"webhook\"\n[channel.settings]\nurl = \"{url}\"\n\
+             [[route]]\nchannel = \"{name}\"\nevents = [\"{name}\"]\n"
+        )?;
+    }
+    for name in guests {
+        write!(
+            text,
+            "[[channel]]\nname = \"{name}\"\nadapter = \"{name}\"\n[channel.settings]\nkey = \"a secret of nobody's\"\n\
              [[route]]\nchannel = \"{name}\"\nevents = [\"{name}\"]\n"
         )?;
     }
@@ -169,10 +243,11 @@ fn phase(host: &Host, feed: &Feed, options: &Options, is_hostile: bool) -> Resul
     let (begin, used, attempts) = (now(), Used::now(host.id()), host::attempts(host)?);
     std::thread::sleep(Duration::from_secs(options.seconds));
     let (end, used, attempts) = (now(), Used::now(host.id()).since(used), host::attempts(host)? - attempts);
+    let memory = Memory::of(host.id()).resident;
     feed.others(0, false);
     host::wait_until_idle(host)?;
     let (answered, arrived) = feed.times(begin, end)?;
-    Ok(Phase { is_hostile, answered, arrived, used, attempts, length: end - begin })
+    Ok(Phase { is_hostile, answered, arrived, used, attempts, memory, length: end - begin })
 }
 
 /// The figures, as an error when the rise is too large.
@@ -182,7 +257,7 @@ fn judge(phases: &[Phase]) -> Result<String> {
     let rise = (hostile.as_secs_f64() / quiet.as_secs_f64() - 1.0) * 100.0;
     let figures = format!("median p99: quiet {quiet:.2?}, hostile {hostile:.2?} ({rise:+.0} %), allowed {allowed:.2?}");
     if hostile > allowed {
-        bail!("hostile receivers slow down other channels: {figures}");
+        bail!("hostile receivers and adapters slow down other channels: {figures}");
     }
     Ok(figures)
 }

@@ -17,14 +17,15 @@ pub struct Phase {
     pub used: Used,
     /// Attempts on all channels.
     pub attempts: u64,
+    /// Resident memory of the host at its end, in KiB.
+    pub memory: u64,
     /// How long it was.
     pub length: Duration,
 }
 
 impl Phase {
     /// Above the lines that phases are printed as.
-    pub const HEAD: &str =
-        "phase         p50       p90       p99       max   p99 to 202   attempts/s   CPU: host   this  others";
+    pub const HEAD: &str = "phase         p50       p90       p99       max   p99 to 202   attempts/s   CPU: host   this  others       RSS";
 
     /// What other programs took, in percent of a core.
     pub fn others(&self) -> f64 {
@@ -55,7 +56,7 @@ impl fmt::Display for Phase {
         write!(f, " {:>9.2} ms", percentile(&self.answered, 99).as_secs_f64() * 1000.0)?;
         let (attempts, host, this) =
             (self.a_second(self.attempts), self.a_second(self.used.host), self.a_second(self.used.this));
-        write!(f, " {attempts:>12.0} {host:>9.0} % {this:>4.0} % {:>5.0} %", self.others())
+        write!(f, " {attempts:>12.0} {host:>9.0} % {this:>4.0} % {:>5.0} % {:>5} MiB", self.others(), self.memory >> 10)
     }
 }
 
