@@ -98,14 +98,14 @@ const KEEPS_ITS_HANDLE: Act = Act::Do(
 /// another handle as the reference, which `render` sends.
 const LEAVES_ITS_HANDLES: Act = Act::Do(
     "(global.set $n (i32.add (i32.load offset=16 (local.get 0)) (i32.const 8)))
-     (i32.store offset=80 (global.get $next) (global.get $n))
-     (i32.store offset=84 (global.get $next) (i32.const 38))
+     (i32.store offset=100 (global.get $next) (global.get $n))
+     (i32.store offset=104 (global.get $next) (i32.const 38))
      (i32.store offset=12 (global.get $taken) (global.get $n))
      (i32.store offset=16 (global.get $taken) (i32.const 38))
      (if (i32.eq (i32.load offset=148 (local.get 0)) (i32.const 38)) (then
        (i32.store offset=36 (global.get $next) (i32.load offset=144 (local.get 0)))
        (i32.store offset=40 (global.get $next) (i32.const 38))
-       (i32.store offset=84 (global.get $next) (i32.const 1))
+       (i32.store offset=104 (global.get $next) (i32.const 1))
        (return (global.get $next))))",
 );
 

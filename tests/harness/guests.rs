@@ -18,8 +18,9 @@ pub enum Act {
     Grow,
     /// Asks for one more page of memory, then does what it should.
     GrowOnce,
-    /// Does this, in WebAssembly text. There are the parameter, the globals `$n` (0, to count with), `$rendered`
-    /// (where the result lies), `$next` and `$taken` (where the verdicts lie), a table `$table` of no elements, and, where the guest is foreign, what it imports.
+    /// Does this, in WebAssembly text. There are the parameter, the globals `$n` (0, to count with), `$rendered` (where the
+    /// result lies), `$next` and `$taken` (where the verdicts lie), a table `$table` of no elements, and, where the guest
+    /// is foreign, what it imports.
     Do(&'static str),
 }
 

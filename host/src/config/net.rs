@@ -150,4 +150,17 @@ mod tests {
             assert!(read(none, optional(web_url)).is_err(), "{none}");
         }
     }
+
+    #[test]
+    fn a_host_listens_somewhere() {
+        let nowhere = super::super::tests::Case::new("[server]\nlisten = \"\"").problems();
+        assert!(
+            nowhere.len() == 1 && nowhere[0].starts_with("herald.toml:2: server.listen: is empty, and so"),
+            "{nowhere:?}"
+        );
+        let case = super::super::tests::Case::new("[server]\nlisten = \"\"\nsocket = \"s\"\nsocket_mode = \"0660\"");
+        let server = case.config().server;
+        assert_eq!((server.listen, server.socket_mode), (None, 0o660));
+        assert_eq!(server.socket, Some(case.folder.path().join("s")));
+    }
 }

@@ -341,16 +341,3 @@ fn a_channel_that_no_route_leads_to_is_a_warning() {
     assert_eq!(config.routes[0].events[0].to_string(), "*");
     assert_eq!(config.routes[1].events[0].to_string(), "x_*");
 }
-
-#[test]
-fn a_host_listens_somewhere() {
-    let nowhere = Case::new("[server]\nlisten = \"\"").problems();
-    assert!(
-        nowhere.len() == 1 && nowhere[0].starts_with("herald.toml:2: server.listen: is empty, and so"),
-        "{nowhere:?}"
-    );
-    let case = Case::new("[server]\nlisten = \"\"\nsocket = \"s\"\nsocket_mode = \"0660\"");
-    let server = case.config().server;
-    assert_eq!((server.listen, server.socket_mode), (None, 0o660));
-    assert_eq!(server.socket, Some(case.folder.path().join("s")));
-}
