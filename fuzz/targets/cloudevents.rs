@@ -16,13 +16,15 @@ fuzz_target!(|request: &[u8]| {
         ce_headers: headers.iter().filter_map(|(name, value)| Some((name.strip_prefix("ce-")?, *value))).collect(),
         idempotency_key: headers.iter().find(|(name, _)| *name == "idempotency-key").map(|(_, value)| *value),
         body: Bytes::copy_from_slice(body),
+        ..Post::default()
     };
     let around = Surroundings { now: 1_793_600_000_000, app_url: None, new_id: &|| "evt_new".to_owned() };
     let Ok(read) = incoming::read(&post, &around) else { return };
     for event in read.events {
         assert!(!event.id.is_empty(), "an event without an id");
-        let data: serde_json::Value = serde_json::from_str(event.data.get()).expect("data is JSON");
-        assert!(data.is_object(), "data is an object: {data}");
+        // As it came, whatever its numbers: JSON sets them no limits (RFC 8259, section 6), so Herald doesn't.
+        let data: serde_json::Result<&serde_json::value::RawValue> = serde_json::from_str(event.data.get());
+        assert!(data.is_ok_and(|data| data.get().starts_with('{')), "data is an object: {}", event.data);
         if let Some(url) = &event.url {
             assert!(url.starts_with("http://") || url.starts_with("https://"), "a link to {url}");
         }

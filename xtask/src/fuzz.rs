@@ -58,7 +58,8 @@ pub fn run(root: &Path, options: &Options, tools: &mut Tools) -> Result<()> {
             &seeds,
             "--",
             &artifacts,
-            "-timeout=10",
+            // For a machine that is slow and busy; what never ends is found all the same.
+            "-timeout=60",
             "-rss_limit_mb=4096",
             "-print_final_stats=1",
         ]);
