@@ -354,3 +354,54 @@ async fn a_receiver_that_refuses_everything_has_a_secrets_command_run_twice_a_mi
     host.drain().await;
     host.stop().await;
 }
+
+fn digest<M: hmac::KeyInit + hmac::Mac>(key: &[u8], body: &[u8]) -> String {
+    let mut mac = <M as hmac::KeyInit>::new_from_slice(key).unwrap();
+    mac.update(body);
+    hex::encode(mac.finalize().into_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_verifies_basic_and_hmac_by_the_bytes_that_arrive() {
+    type Verify = fn(&[u8], &[u8]) -> String;
+    let secret = r#"s3cret: "é+/=%"#;
+    let event = json!({"type": "test", "title": "Grüße \u{1f600}", "data": {"n": 1.50, "text": "a\nb"}}).to_string();
+    let hashes: [(&str, Verify); 3] = [
+        ("sha1", digest::<hmac::Hmac<sha1::Sha1>>),
+        ("sha256", digest::<hmac::Hmac<sha2::Sha256>>),
+        ("sha512", digest::<hmac::Hmac<sha2::Sha512>>),
+    ];
+    for body in ["\"payload\"", "\"event\"", "{ template = \"{{ event.title }}: {{ attempt }}\" }"] {
+        let settings =
+            |auth: &str| format!("body = {body}\nheaders = {{ content-type = \"text/plain\" }}\nauth = {auth}");
+        for (hash, verify) in hashes {
+            let receiver = Receiver::start().await;
+            let auth = format!(
+                "{{ hmac = {{ secret = {{ file = \"secret\" }}, header = \"X-Signature\", hash = \"{hash}\", prefix = \"{hash}=\" }} }}"
+            );
+            let setup = Setup::new(&channel(&receiver, &settings(&auth)));
+            std::fs::write(setup.folder.path().join("secret"), secret).unwrap();
+            let host = setup.start().await;
+            host.accepted(event.clone()).await;
+            let received = receiver.wait_for(1).await;
+            let expected = format!("{hash}={}", verify(secret.as_bytes(), &received[0].body));
+            assert_eq!(received[0].header("x-signature"), expected, "{body}");
+            assert!(!received[0].body.is_empty());
+            host.drain().await;
+            host.stop().await;
+        }
+        let receiver = Receiver::start().await;
+        let auth = "{ basic = { username = \"hérald\", password = { file = \"secret\" } } }";
+        let setup = Setup::new(&channel(&receiver, &settings(auth)));
+        std::fs::write(setup.folder.path().join("secret"), secret).unwrap();
+        let host = setup.start().await;
+        host.accepted(event.clone()).await;
+        let received = receiver.wait_for(1).await;
+        let credentials = received[0].header("authorization").strip_prefix("Basic ").unwrap();
+        let credentials = String::from_utf8(STANDARD.decode(credentials).unwrap()).unwrap();
+        // A password may have a colon in it, a user name can't (RFC 7617).
+        assert_eq!(credentials.split_once(':'), Some(("hérald", secret)));
+        host.drain().await;
+        host.stop().await;
+    }
+}

@@ -21,7 +21,7 @@ fn channels(host: &TestHost) -> Vec<String> {
 }
 
 /// Looks again and again, since a reload tells nobody in this process that it is done.
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let mut look = tokio::time::interval(Duration::from_millis(5));
     within(what, async {
         while !condition().await {

@@ -21,6 +21,37 @@ fn webhook(receiver: &Receiver) -> String {
     )
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_a_mebibyte_goes_into_an_adapter_and_a_body_of_a_mebibyte_comes_out() {
+    let receiver = Receiver::start().await;
+    let channel = |name: &str, body: &str| {
+        format!(
+            "[[channel]]\nname = \"{name}\"\nadapter = \"webhook\"\n[channel.settings]\nurl = \"{}\"\nbody = {body}\n\
+             [[route]]\nchannel = \"{name}\"\n",
+            receiver.url(&format!("/{name}"))
+        )
+    };
+    let template = "{ template = '{\"a\": \"{{ event.data.text }}\", \"b\": {{ event.data.list | tojson }}}' }";
+    let setup = Setup::new(&[channel("event", "\"event\""), channel("template", template)].concat());
+    let config = std::fs::read_to_string(setup.config()).unwrap();
+    std::fs::write(setup.config(), config.replace("[server]\n", "[server]\nmax_body = \"2 MiB\"\n")).unwrap();
+    let host = setup.start().await;
+    // With what takes more room in JSON than it does as text.
+    let text = "0123456789 \"é\" \\ \u{1f600}\n".repeat(20_000);
+    let list: Vec<u64> = (0..100_000).collect();
+    let data = json!({"text": text, "list": list});
+    assert!(data.to_string().len() > 1 << 20);
+    host.accepted(json!({"type": "large", "data": data}).to_string()).await;
+    let mut received = receiver.wait_for(2).await;
+    assert!(host.drain().await.iter().all(|listed| listed.delivery.state == State::Delivered));
+    received.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(received.iter().all(|one| one.body.len() > 1 << 20));
+    // The event as Herald has it, not what was posted.
+    assert_eq!((&received[0].json()["data"], &received[0].json()["title"]), (&data, &json!("Large")));
+    assert_eq!(received[1].json(), json!({"a": text, "b": list}));
+    host.stop().await;
+}
+
 /// A `slack` channel that gets every event, its webhook a secret in the file itself.
 fn slack(receiver: &Receiver) -> String {
     format!(

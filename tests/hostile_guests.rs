@@ -167,7 +167,7 @@ async fn a_hostile_file_is_refused_with_its_limit_and_the_good_version_goes_on()
         r#"(module (import "wasi:http/outgoing-handler@0.2.0" "f" (func)) (func (export "run") (call 0)))"#,
     );
     for (bytes, expected) in [
-        (http, "imports wasi:http/outgoing-handler@0.2.0, which is not available"),
+        (http, "wasi:http is not available to adapters: return a request instead"),
         (describes("(drop (call $deeper (i32.const 0)))"), "`describe` ran out of stack: its limit is 524288 bytes"),
         (describes("(loop $again (drop (call $now)) (br $again))"), "`describe` ran longer than its limit of 1s"),
         (
@@ -176,6 +176,16 @@ async fn a_hostile_file_is_refused_with_its_limit_and_the_good_version_goes_on()
         ),
         (Guest { describe: Act::Grow, ..Guest::new(VERSION, "") }.component(), "more than 67108864 bytes"),
         (Guest { schema: schema_bomb(), ..Guest::new(VERSION, "") }.component(), "asks for more than 100000 steps"),
+        (
+            Guest::new(&"6".repeat(300), "").component(),
+            "`describe` handed over a version of 300 bytes: its limit is 256",
+        ),
+        (Guest { schema: patterns(201), ..Guest::new(VERSION, "") }.component(), "has 201 patterns: its limit is 200"),
+        (
+            Guest { schema: format!("{{\"title\":\"{}\"}}", "x".repeat(300_000)), ..Guest::new(VERSION, "") }
+                .component(),
+            "a settings schema of 300012 bytes: its limit is 262144",
+        ),
         (bomb(100_001), "100001 functions to compile: more than its limit of 100000 (adapters.max_functions)"),
     ] {
         let reason = refusal(&host, &setup, &bytes).await;
@@ -191,6 +201,12 @@ async fn a_hostile_file_is_refused_with_its_limit_and_the_good_version_goes_on()
     assert_eq!(receiver.wait_for(1).await[0].header("x-version"), "1");
     host.drain().await;
     host.stop().await;
+}
+
+/// So many automata to be built.
+fn patterns(number: usize) -> String {
+    let all: Vec<_> = (0..number).map(|number| serde_json::json!({"pattern": format!("^a{number}$")})).collect();
+    serde_json::json!({"anyOf": all}).to_string()
 }
 
 /// Sixty parts, each of which asks for the next one twice.
@@ -256,6 +272,32 @@ fn cached_machine_code_of_another_user_is_never_run() {
         Registry::open(options(), Vec::new()).unwrap();
         let own = std::os::unix::fs::MetadataExt::uid(&fs::metadata(folder.path()).unwrap());
         assert_eq!(std::os::unix::fs::MetadataExt::uid(&fs::metadata(&file).unwrap()), own, "it is made anew");
+    }
+}
+
+#[test]
+fn a_cache_that_others_may_look_into_is_closed_to_them_and_one_that_they_may_write_to_is_refused() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let root = tempfile::tempdir().unwrap();
+    let cache = root.path().join("cache");
+    let folders = [cache.clone(), cache.join("good")];
+    fs::create_dir_all(&folders[1]).unwrap();
+    let give = |mode: u32| {
+        for folder in &folders {
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    for mode in [0o755, 0o710, 0o700] {
+        give(mode);
+        Cache::open(&cache).unwrap();
+        for folder in &folders {
+            assert_eq!(fs::metadata(folder).unwrap().mode() & 0o777, 0o700, "{mode:o}: {}", folder.display());
+        }
+    }
+    for mode in [0o777, 0o770] {
+        give(mode);
+        assert!(Cache::open(&cache).unwrap_err().to_string().contains("others can write to the folder"), "{mode:o}");
     }
 }
 

@@ -171,9 +171,12 @@ async fn what_is_no_adapter_is_refused_with_a_sentence_that_says_why() {
         (Vec::new(), "the file is empty"),
         (core, "a core WebAssembly module, not a component"),
         (empty_world, "does not export herald:channel/adapter@0.1.0"),
-        (other_version, "exports herald:channel/adapter@0.9.0; this host speaks herald:channel@0.1.0"),
+        (other_version, "exports herald:channel/adapter@0.9.0; this host speaks 0.1: rebuild it with the wit/"),
         (other_types, "its exports do not have the types of the contract"),
-        (sockets, "imports wasi:sockets/network@0.2.0, which is not available to adapters; an adapter has no network"),
+        (
+            sockets,
+            "imports wasi:sockets/network@0.2.0; wasi:sockets is not available to adapters: return a request instead",
+        ),
     ] {
         let mut changes = bench.host.app.pipeline().registry().changes();
         changes.borrow_and_update();

@@ -72,3 +72,48 @@ async fn what_an_event_or_a_receiver_says_moves_no_terminal_and_forges_no_line_o
         }
     }
 }
+
+/// Runs in a page, ends an attribute or a string, or is a link that runs.
+const SCRIPT: &str = r#"</p><script>alert("1")</script><img src=x onerror='alert(2)'>"#;
+const LINK: &str = "javascript:alert(document.domain)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_and_a_javascript_link_reach_receivers_as_text_and_as_no_link() {
+    let receiver = Receiver::start().await;
+    let webhook = |name: &str, settings: &str| {
+        format!(
+            "[[channel]]\nname = \"{name}\"\nadapter = \"webhook\"\n[channel.settings]\nurl = \"{}\"\n{settings}\n\
+             [[route]]\nchannel = \"{name}\"\n",
+            receiver.url(&format!("/{name}"))
+        )
+    };
+    let json = r#"body = { template = '{"text": "{{ event.title }}", "link": "{{ event.url }}"}' }"#;
+    let html = "headers = { content-type = \"text/html\" }\n\
+                body = { template = '<p>{{ event.title }}</p><a href=\"{{ event.url }}\" title=\"{{ event.data.k }}\">x</a>' }";
+    let config = [webhook("event", "body = \"event\""), webhook("json", json), webhook("html", html), slack(&receiver)];
+    let setup = Setup::new(&config.concat());
+    let host = setup.start().await;
+    let mut event = json!({
+        "type": "a", "title": SCRIPT, "body": format!("[click]({LINK}) {SCRIPT}"), "url": LINK, "data": { "k": SCRIPT },
+    });
+    let (status, refused) = host.post(event.to_string()).await;
+    assert_eq!((status.as_u16(), &refused["hint"]), (422, &json!("links are http or https")), "{refused}");
+    event["url"] = Value::Null;
+    host.accepted(event.to_string()).await;
+    let received = receiver.wait_for(4).await;
+    host.drain().await;
+    let of = |path: &str| received.iter().find(|one| one.path == path).unwrap();
+    let event = of("/event").json();
+    assert_eq!((&event["title"], &event["url"]), (&json!(SCRIPT), &Value::Null));
+    assert_eq!(of("/json").json(), json!({"text": SCRIPT, "link": ""}));
+    let html = of("/html").text();
+    assert!(
+        html.starts_with("<p>&lt;") && html.ends_with("\">x</a>") && html.contains("<a href=\"\" title=\"&lt;"),
+        "{html}"
+    );
+    assert_eq!((html.matches('<').count(), html.matches('"').count()), (4, 4), "{html}");
+    let slack = of("/services/T0/B0/X").text();
+    assert!(slack.contains("&lt;script&gt;") && !slack.contains("<script"), "{slack}");
+    assert!(!slack.contains("<javascript:") && !slack.contains(&format!("\"{LINK}")), "{slack}");
+    host.stop().await;
+}

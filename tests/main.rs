@@ -6,6 +6,7 @@
 
 mod accepting;
 mod authenticating;
+mod authoring;
 #[cfg(target_os = "linux")]
 mod backlog;
 mod breaker;
@@ -14,8 +15,10 @@ mod cli;
 mod commands;
 mod config_reload;
 mod connections;
+mod contract;
 mod crash;
 mod crash_store;
+mod crowds;
 mod deep;
 mod delivering;
 #[cfg(target_os = "linux")]
@@ -29,17 +32,24 @@ mod hostile;
 mod hostile_guests;
 mod hot_reload;
 mod injection;
+mod kept;
+mod languages;
+mod large;
+mod many_attempts;
 mod new_versions;
 mod operating;
 mod pacing;
 mod pages;
 mod prebuilt;
+#[cfg(target_os = "linux")]
+mod process;
 mod proxies;
 mod readme;
 mod receivers;
 mod replaying;
 mod retention;
 mod robust;
+mod scripts;
 mod secrecy;
 mod signatures;
 mod slow_clients;

@@ -14,9 +14,13 @@ fn key() -> KeyPair {
     KeyPair::generate_unencrypted_keypair().unwrap()
 }
 
-/// What `minisign -S` writes.
+/// What `minisign -S -t COMMENT` writes.
+fn sign_with(key: &KeyPair, bytes: &[u8], comment: &str) -> String {
+    minisign::sign(None, &key.sk, Cursor::new(bytes), Some(comment), None).unwrap().into_string()
+}
+
 fn sign(key: &KeyPair, bytes: &[u8]) -> String {
-    minisign::sign(None, &key.sk, Cursor::new(bytes), Some("of a test"), None).unwrap().into_string()
+    sign_with(key, bytes, "of a test")
 }
 
 /// A config that wants signatures by one of these. The section `adapters` is open at the end of what the harness writes
@@ -92,6 +96,30 @@ async fn a_file_without_a_good_signature_is_not_loaded_and_the_version_that_work
     // What is built in needs none.
     assert!(host.adapter("adapters", "webhook").await.is_some());
     host.drain().await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_signed_under_another_name_does_not_take_this_ones_place() {
+    let receiver = Receiver::start().await;
+    let [first, other] = ["1", "other"].map(|version| Guest::new(version, &receiver.url("/")).component());
+    let ours = key();
+    let setup = setup(&[&ours]);
+    // As minisign does it by itself.
+    let comment = |name: &str| format!("timestamp:1795824000\tfile:{name}\thashed");
+    put(&setup, "guest.wasm", &first);
+    put(&setup, "guest.wasm.minisig", sign_with(&ours, &first, &comment("guest.wasm")));
+    let host = setup.start().await;
+    assert_eq!(host.adapter("adapters", "guest").await.unwrap()["version"], "1");
+    put(&setup, "guest.wasm.minisig", sign_with(&ours, &other, &comment("other.wasm")));
+    put(&setup, "guest.wasm", &other);
+    refused(&host, "is for a file of another name, other.wasm: put the right file there").await;
+    assert_eq!(host.adapter("adapters", "guest").await.unwrap()["version"], "1");
+    host.stop().await;
+    // The copy of the good version is held to the name that it has in the folder.
+    let host = setup.start().await;
+    let adapter = host.adapter("adapters", "guest").await.unwrap();
+    assert!(adapter["version"] == "1" && adapter["origin"]["last-good"].is_string(), "{adapter}");
     host.stop().await;
 }
 

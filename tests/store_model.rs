@@ -136,7 +136,7 @@ impl Model {
             Op::Pass(time) => self.now += u64::from(time),
             Op::Prune(age) => {
                 let before = self.now.saturating_sub(u64::from(age));
-                let what = Prune { before, bytes: u64::MAX, rest: before };
+                let what = Prune { before, bytes: u64::MAX, rest: before, thin: None };
                 while self.store.prune(what).await.unwrap().more {}
                 self.known.retain(|_, known| known.state == State::Pending || known.ended_at >= before);
                 self.store.give_back().await.unwrap();

@@ -115,7 +115,7 @@ async fn no_spelling_of_a_request_gets_past_the_check() {
         let length = EVENT.len();
         format!("{line} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{EVENT}")
     };
-    let long = "x".repeat(300_000);
+    let long = "x".repeat(60_000);
     let bad_headers = [
         String::new(),
         "Authorization:\r\n".to_owned(),
@@ -174,12 +174,12 @@ async fn no_spelling_of_a_request_gets_past_the_check() {
         let refused = ["HTTP/1.1 401 ", "HTTP/1.1 400 "].iter().any(|start| heard.starts_with(start));
         assert!(refused, "{line:?}: {heard}");
     }
-    // Of several on one connection each needs its own.
+    // Of several on one connection each needs its own; after the first without, nothing more is read there.
     let with = format!("Authorization: Bearer {WRITE}\r\n");
     let kept = |headers: &str| request("POST /v1/events", headers).replace("Connection: close\r\n", "");
     let heard = raw(address, &[kept(&with), kept(""), request("POST /v1/events", "")].concat()).await;
     let statuses: Vec<_> = heard.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
-    assert_eq!(statuses, ["202", "401", "401"], "{heard}");
+    assert_eq!(statuses, ["202", "401"], "{heard}");
     // The scheme is the same in any case, and what stands around a header is not part of it.
     for good in [format!("authorization: bEARER   {WRITE}  \t\r\n"), with] {
         let heard = raw(address, &request("POST http://h/v1/events", &good)).await;

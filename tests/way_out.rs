@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use futures_util::FutureExt;
-use herald::model::{FailReason, State};
+use herald::model::{Blame, FailReason, State};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
 
-use crate::harness::{Setup, TestHost, within};
+use crate::harness::{Receiver, Reply, Setup, TestHost, guests::Guest, preload::rebinding, process::Program, within};
 
 /// Ways to say this machine, or what else is not public, and what would allow it.
 const SPELLINGS: &[(&str, &str)] = &[
@@ -36,6 +36,10 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("[2002:7f00:1::]", "127.0.0.0/8"),
     ("169.254.169.254", "169.254.169.254/32"),
     ("2852039166", "169.254.169.254/32"),
+    ("169.254.42.42", "169.254.42.42/32"),
+    ("[fd20:ce::254]", "fd20:ce::254/128"),
+    ("[fd00:42::42]", "fd00:42::42/128"),
+    ("[fd00:c1:0:0::169.254.169.254]", "fd00:c1::a9fe:a9fe/128"),
     ("10.1", "10.0.0.1/32"),
 ];
 /// What begins like an address and is none: there is nothing to send.
@@ -119,6 +123,41 @@ async fn no_spelling_of_an_address_is_sent_to_by_events_tests_or_retries_and_the
     host.stop().await;
 }
 
+/// The real resolver asks a name server, and gets another answer each time.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_changes_its_address_leads_a_running_host_nowhere_else() {
+    let receiver = Receiver::start().await;
+    let port = receiver.address.port();
+    let forbidden = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    let setup = Setup::new("");
+    let config = format!(
+        "server.listen = \"127.0.0.1:0\"\n[outbound]\nallow_http = [\"rebinds.example\"]\nallow_addresses = [\"127.0.0.1\"]\n\
+         [[channel]]\nname = \"c\"\nadapter = \"webhook\"\nschedule = []\n[channel.settings]\n\
+         url = \"http://rebinds.example:{port}/\"\n[[route]]\nchannel = \"c\"\n"
+    );
+    std::fs::write(setup.config(), config).unwrap();
+    let host = rebinding(Program::new(setup.folder.path())).serve(&[]).await;
+    for round in 1..=4 {
+        // No connection is kept: for the next one the name is looked up again.
+        receiver.reply(Reply::new(200, "ok").header("connection", "close"));
+        for (id, state) in [("to-the-checked-one", "delivered"), ("elsewhere", "failed")] {
+            assert_eq!(host.post(format!(r#"{{"type":"a","id":"{id}-{round}"}}"#)).await.0, 202);
+            host.drained().await;
+            let listed = host.deliveries("").await.unwrap();
+            let id = listed.iter().map(|delivery| delivery["id"].as_str().unwrap()).max().unwrap();
+            let shown = host.get(&format!("/v1/deliveries/{id}")).await.1;
+            assert_eq!(shown["delivery"]["state"], state, "round {round}: {shown}");
+            let reason = shown["attempts"][0]["reason"].as_str().unwrap_or_default();
+            let refused = "rebinds.example resolves to 127.0.0.2, a loopback address";
+            assert_eq!(reason.contains(refused), state == "failed", "{reason}");
+        }
+        assert_eq!(receiver.received().len(), round);
+    }
+    assert!(forbidden.accept().now_or_never().is_none(), "nobody came here");
+    host.stop().await;
+}
+
 #[test]
 fn what_is_no_url_is_refused_with_the_config() {
     let setup = Setup::new("");
@@ -183,5 +222,63 @@ async fn tls_1_1_is_neither_offered_nor_taken() {
     let shown = host.show(&all[0]).await;
     let said = format!("tls: TLS with {address} failed: the other end speaks neither TLS 1.2 nor 1.3");
     assert_eq!(shown["attempts"][0]["reason"].as_str().unwrap_or_default().split(';').next().unwrap(), said);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_is_refused_in_an_allowed_range_too() {
+    let metadata = ["[fd20:ce::254]", "[fd00:42::42]", "[fd00:c1::a9fe:a9fe]", "[fd00:ec2::254]", "169.254.42.42"];
+    let setup = Setup::new("");
+    let allow = r#"outbound.allow_addresses = ["fd00::/8", "169.254.0.0/16"]"#;
+    std::fs::write(setup.config(), config(1, allow, metadata.into_iter())).unwrap();
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"all"}"#).await;
+    let all = host.drain().await;
+    assert_eq!(all.len(), metadata.len());
+    for listed in all {
+        let reason = listed.last_attempt.unwrap().reason.unwrap();
+        assert_eq!(listed.delivery.reason, Some(FailReason::Blocked), "{reason}");
+        assert!(reason.contains("is a metadata address"), "{reason}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_neither_declared_nor_pointed_at_is_blocked_and_no_line_is_told_as_none_allows_it() {
+    let receiver = Receiver::start().await;
+    let channel = |name: &str, settings: &str| {
+        format!(
+            "[[channel]]\nname = \"{name}\"\nadapter = \"{name}\"\n[channel.settings]\n{settings}\n\
+             [[route]]\nevents = [\"all\"]\nchannel = \"{name}\"\n"
+        )
+    };
+    let channels = [("declares", ""), ("points", "url = \"https://elsewhere.example/\""), ("nowhere", "")];
+    let setup = Setup::new(&channels.map(|(name, settings)| channel(name, settings)).concat());
+    for (name, hosts) in [("declares", vec!["elsewhere.example".to_owned()]), ("points", vec![]), ("nowhere", vec![])] {
+        let guest = Guest { hosts, ..Guest::new("1", &receiver.url("/")) };
+        std::fs::write(setup.adapters().join(format!("{name}.wasm")), guest.component()).unwrap();
+    }
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"all"}"#).await;
+    let all = host.drain().await;
+    assert_eq!(all.len(), channels.len());
+    for listed in all {
+        let attempt = listed.last_attempt.unwrap();
+        let reason = attempt.reason.unwrap();
+        assert_eq!(
+            (listed.delivery.reason, attempt.blame),
+            (Some(FailReason::Blocked), Some(Blame::Adapter)),
+            "{reason}"
+        );
+        let known = match listed.delivery.channel.as_str() {
+            "declares" => {
+                "its adapter declares elsewhere.example; no line of the config allows it: the adapter must declare"
+            }
+            "points" => "its settings point at elsewhere.example; no line of the config allows it: point a URL",
+            _ => "no URL is in its settings; no line of the config allows it: point a URL",
+        };
+        assert!(reason.starts_with(&format!("127.0.0.1 is not a host of this channel: {known}")), "{reason}");
+    }
+    assert!(receiver.received().is_empty());
     host.stop().await;
 }

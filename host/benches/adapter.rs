@@ -12,7 +12,6 @@ use std::{
 
 use divan::{Bencher, black_box};
 use herald::adapter::{Adapter, BOARD, Cache, Options, Origin, Registry, golden};
-use herald_channel::Channel;
 
 #[path = "../../tests/harness/guests.rs"]
 #[allow(dead_code)]
@@ -50,6 +49,21 @@ fn load(name: &str, bytes: &[u8]) -> Adapter {
     REGISTRY.load(name, bytes, Origin::BuiltIn).unwrap()
 }
 
+/// The first block of that language in the reference of script adapters.
+fn shown(language: &str) -> String {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/script-adapters.md");
+    let text = std::fs::read_to_string(reference).unwrap();
+    let (_, rest) = text.split_once(&format!("```{language}\n")).unwrap();
+    rest.split("```").next().unwrap().to_owned()
+}
+
+static SCRIPT: LazyLock<String> = LazyLock::new(|| shown("js"));
+static TEMPLATE: LazyLock<String> = LazyLock::new(|| shown("toml"));
+
+fn text(file: &str, text: &str) -> Adapter {
+    REGISTRY.load("oncall", text.as_bytes(), Origin::File(file.into())).unwrap()
+}
+
 /// One call in a fresh sandbox: instantiate, render, throw away.
 fn in_sandbox(bencher: Bencher<'_, '_>, adapter: &Adapter, settings: &str) {
     let mut case = sample();
@@ -60,7 +74,9 @@ fn in_sandbox(bencher: Bencher<'_, '_>, adapter: &Adapter, settings: &str) {
 #[divan::bench(threads = [1, 2])]
 fn a_board_native(bencher: Bencher<'_, '_>) {
     let (context, event) = native_sample(BOARD_SETTINGS);
-    bencher.bench(|| herald_adapter_board::Board::render(black_box(&context), black_box(&event)).unwrap());
+    bencher.bench(|| {
+        herald_channel::render::<herald_adapter_board::Board>(black_box(&context), black_box(&event)).unwrap()
+    });
 }
 
 #[divan::bench(threads = [1, 2])]
@@ -71,7 +87,9 @@ fn b_board_fresh_sandbox(bencher: Bencher<'_, '_>) {
 #[divan::bench(threads = [1, 2])]
 fn c_slack_native(bencher: Bencher<'_, '_>) {
     let (context, event) = native_sample(SLACK);
-    bencher.bench(|| herald_adapter_slack::Slack::render(black_box(&context), black_box(&event)).unwrap());
+    bencher.bench(|| {
+        herald_channel::render::<herald_adapter_slack::Slack>(black_box(&context), black_box(&event)).unwrap()
+    });
 }
 
 #[divan::bench(threads = [1, 2])]
@@ -102,6 +120,52 @@ fn f_tiny_guest_that_stays_in_its_memory(bencher: Bencher<'_, '_>) {
 fn g_tiny_guest_that_grows_its_memory(bencher: Bencher<'_, '_>) {
     let guest = guests::Guest { render: guests::Act::GrowOnce, ..guests::Guest::new("1", "http://127.0.0.1/") };
     in_sandbox(bencher, &load("guest", &guest.component()), "{}");
+}
+
+/// The example of docs/script-adapters.md: an event into a request, by a script and by a template.
+#[divan::bench(threads = [1, 2])]
+fn k_script_fresh_sandbox(bencher: Bencher<'_, '_>) {
+    in_sandbox(bencher, &text("oncall.js", &SCRIPT), BOARD_SETTINGS);
+}
+
+#[divan::bench(threads = [1, 2])]
+fn l_template_fresh_sandbox(bencher: Bencher<'_, '_>) {
+    in_sandbox(bencher, &text("oncall.toml", &TEMPLATE), BOARD_SETTINGS);
+}
+
+/// A new script, its engine compiled before: read in the sandbox, its memory kept.
+#[divan::bench(sample_count = 20)]
+fn m_load_a_new_script(bencher: Bencher<'_, '_>) {
+    text("oncall.js", &SCRIPT);
+    bencher.bench(|| text("oncall.js", black_box(&SCRIPT)));
+}
+
+#[divan::bench(sample_count = 20)]
+fn n_load_a_new_template(bencher: Bencher<'_, '_>) {
+    text("oncall.toml", &TEMPLATE);
+    bencher.bench(|| text("oncall.toml", black_box(&TEMPLATE)));
+}
+
+#[divan::bench(sample_count = 20)]
+fn o_load_script_from_cache(bencher: Bencher<'_, '_>) {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Some(Cache::open(folder.path()).unwrap());
+    let registry = Registry::open(Options { cache, ..Options::default() }, Vec::new()).unwrap();
+    let load = || registry.load("oncall", SCRIPT.as_bytes(), Origin::File("oncall.js".into())).unwrap();
+    load();
+    bencher.bench(|| {
+        let adapter = load();
+        assert!(adapter.from_cache);
+        adapter
+    });
+}
+
+/// The first script of a host without a cache: the engine, 0.9 MB, is compiled.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn p_first_script(bencher: Bencher<'_, '_>) {
+    bencher
+        .with_inputs(|| Registry::open(Options::default(), Vec::new()).unwrap())
+        .bench_values(|registry| registry.load("oncall", SCRIPT.as_bytes(), Origin::File("oncall.js".into())).unwrap());
 }
 
 /// 89 KB.

@@ -3,16 +3,22 @@
 mod check;
 mod plan;
 mod reload;
+mod room;
 mod socket;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::Context;
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::Notify,
+    task::{JoinError, JoinHandle},
+};
 
 use crate::{
     adapter::{Cache, CallThreads, Limits, Options, Registry, WatchHandle},
@@ -23,7 +29,7 @@ use crate::{
     store::Store,
 };
 
-pub use check::{check, problems};
+pub use check::{check, problems, would_send};
 pub use reload::ReloadHandle;
 use socket::Socket;
 
@@ -86,12 +92,12 @@ impl App {
         let face = Face::new(config.server.request_timeout, plan::access(&config, address), tls);
         let stop = Arc::new(Notify::new());
         let stopped = stop.clone();
-        let server =
-            tokio::spawn(api::serve(Listeners { tcp, unix }, face.clone(), config.server.max_requests, async move {
-                stopped.notified().await;
-            }));
+        let room = room::of(&config.server);
+        let server = tokio::spawn(api::serve(Listeners { tcp, unix }, face.clone(), room, async move {
+            stopped.notified().await;
+        }));
         let built = config.clone();
-        let (pipeline, plan) = tokio::task::spawn_blocking(move || build(&built, clock)).await??;
+        let (pipeline, plan) = tokio::task::spawn_blocking(move || build(&built, clock)).await.map_err(panicked)??;
         pipeline.apply(plan);
         pipeline.start();
         let adapters = pipeline.registry().watch()?;
@@ -133,7 +139,7 @@ impl App {
         self.stop.notify_one();
         let server = async {
             match tokio::time::timeout(grace, &mut self.server).await {
-                Ok(ended) => ended.context("the API's server failed"),
+                Ok(ended) => ended.map_err(panicked).context("the API's server failed"),
                 Err(_) => {
                     self.server.abort();
                     Ok(())
@@ -151,14 +157,20 @@ impl App {
     }
 }
 
+/// Without what the panic says, which may hold a secret.
+fn panicked(_: JoinError) -> anyhow::Error {
+    anyhow::anyhow!("it panicked, as the line before says; please report this")
+}
+
 /// Everything that blocks: the store's migration, the compiler.
 fn build(config: &Config, clock: Clock) -> anyhow::Result<(Pipeline, Plan)> {
     let store = Store::open(&config.store.path)?;
-    let registry = registry(config, plan::live_channels(config))?;
+    let options = Options { compiles_beside: true, ..options(config) };
+    let registry = Registry::open(options, plan::live_channels(config))?;
     let problems = check::channel_problems(config, &registry);
     let (missing, wrong): (Vec<_>, Vec<_>) = problems.into_iter().partition(check::is_missing_adapter);
     let warnings = missing.into_iter().chain(check::missing_folder(config));
-    let warnings = warnings.chain(check::inline_secrets(config, &registry));
+    let warnings = warnings.chain(check::about_secrets(config, &registry));
     for problem in warnings.chain(check::overdue(config, clock.now())) {
         tracing::warn!("{problem}");
     }
@@ -170,18 +182,30 @@ fn build(config: &Config, clock: Clock) -> anyhow::Result<(Pipeline, Plan)> {
     Ok((Pipeline::new(parts), plan))
 }
 
-/// The adapters of a config, loaded.
-pub fn registry(config: &Config, channels: Vec<crate::adapter::LiveChannel>) -> anyhow::Result<Registry> {
+/// The adapters of a config, all of them loaded, for who doesn't wait for those that come.
+pub fn registry(config: &Config) -> anyhow::Result<Registry> {
+    Ok(Registry::open(options(config), Vec::new())?)
+}
+
+/// For an author: what is compiled in, and room for what is being written, under the config's limits and none of its
+/// conditions. Calls that fail explain themselves.
+pub fn workshop(config: &Config) -> anyhow::Result<Registry> {
+    let anything = Options { folder: None, require: BTreeMap::default(), signed_by: Vec::new(), ..options(config) };
+    Ok(Registry::open(Options { explain: true, ..anything }, Vec::new())?)
+}
+
+fn options(config: &Config) -> Options {
     let adapters = &config.adapters;
-    let options = Options {
+    Options {
+        compiles_beside: false,
         folder: adapters.folder.clone(),
         cache: open_cache(&adapters.cache),
         limits: limits(adapters, &AdapterLimits::default()),
         limits_of: adapters.limits.iter().map(|(name, own)| (name.clone(), limits(adapters, own))).collect(),
         require: adapters.require.clone(),
         signed_by: adapters.signed_by.clone(),
-    };
-    Ok(Registry::open(options, channels)?)
+        explain: false,
+    }
 }
 
 /// What an adapter may use: its own limits, where it has any.
@@ -196,6 +220,7 @@ fn limits(all: &Adapters, own: &AdapterLimits) -> Limits {
         log_line: own.log_line.unwrap_or(all.log_line),
         file: own.max_file.unwrap_or(all.max_file),
         functions: own.max_functions.unwrap_or(all.max_functions),
+        isolation: own.isolation.unwrap_or(all.isolation),
     }
 }
 

@@ -100,6 +100,17 @@ impl Stopwatch {
     }
 }
 
+/// Processor time that this thread has used, where the machine tells.
+pub fn thread_time() -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.try_into().ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Waits in real time, whatever a manual clock says: for the settling of files and the like.
 pub async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;

@@ -12,11 +12,16 @@ use notify::{
     event::{AccessKind, AccessMode, EventKind, ModifyKind},
 };
 
-/// Notifications of one file or folder, folded into one waking.
+/// Notifications of files or folders, folded into one waking.
 pub struct Wake {
-    path: PathBuf,
+    watched: Vec<Watched>,
     sender: Sender<()>,
     receiver: Receiver<()>,
+}
+
+struct Watched {
+    path: PathBuf,
+    mode: RecursiveMode,
     /// The watcher and the inode: what is made anew needs another watch.
     watching: Option<(RecommendedWatcher, u64)>,
 }
@@ -24,8 +29,18 @@ pub struct Wake {
 impl Wake {
     /// Watches the file, or what is right within the folder, from now on or from when it exists.
     pub fn new(path: &Path) -> Self {
+        Self::of([(path.to_owned(), RecursiveMode::NonRecursive)])
+    }
+
+    /// Watches the files, and all that is anywhere below the folders.
+    pub fn below(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self::of(paths.into_iter().map(|path| (path, RecursiveMode::Recursive)))
+    }
+
+    fn of(paths: impl IntoIterator<Item = (PathBuf, RecursiveMode)>) -> Self {
         let (sender, receiver) = crossbeam_channel::bounded(1);
-        let mut wake = Self { path: path.to_owned(), sender, receiver, watching: None };
+        let watched = paths.into_iter().map(|(path, mode)| Watched { path, mode, watching: None }).collect();
+        let mut wake = Self { watched, sender, receiver };
         wake.renew();
         wake
     }
@@ -45,12 +60,20 @@ impl Wake {
     }
 
     fn renew(&mut self) {
+        for watched in &mut self.watched {
+            watched.renew(&self.sender);
+        }
+    }
+}
+
+impl Watched {
+    fn renew(&mut self, sender: &Sender<()>) {
         let inode = inode(&self.path);
         if self.watching.as_ref().map(|(_, inode)| *inode) == inode {
             return;
         }
         self.watching = inode.and_then(|inode| {
-            let sender = self.sender.clone();
+            let sender = sender.clone();
             let wake = move |event: notify::Result<notify::Event>| {
                 // A full channel means that a waking is already under way.
                 if !event.is_ok_and(|event| is_no_news(event.kind)) {
@@ -58,7 +81,7 @@ impl Wake {
                 }
             };
             let mut watcher = notify::recommended_watcher(wake).ok()?;
-            match watcher.watch(&self.path, RecursiveMode::NonRecursive) {
+            match watcher.watch(&self.path, self.mode) {
                 Ok(()) => Some((watcher, inode)),
                 Err(error) => {
                     tracing::warn!(path = %self.path.display(), %error, "no file notifications: changes are seen at the next look");

@@ -1,14 +1,12 @@
-//! A disk that is full, broken or read-only, for one store and for as long as a test wants it. On Linux, and where the C
-//! library is loaded at the start (not with musl): `faults.c` is compiled here and loaded in front of it.
+//! A disk that is full, broken or read-only, for one store and for as long as a test wants it, by `faults.c`.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::OnceLock,
 };
 
-use super::process::Program;
+use super::{preload::compiled, process::Program};
 
 /// What can happen to a write; of the last one, to a sync only.
 pub const ALL: [&str; 4] = ["ENOSPC", "EIO", "EROFS", "fsync"];
@@ -27,6 +25,8 @@ impl Faults {
     /// What runs by this has such a disk.
     pub fn around<'a>(&self, program: Program<'a>) -> Program<'a> {
         let library = library().to_str().unwrap();
+        // The library looks into `/proc/self`, which is root's where the memory is hidden.
+        let program = program.variable("HERALD_SERVER__CORE_DUMPS", "true");
         program.variable("LD_PRELOAD", library).variable("HERALD_FAULTS", self.control.to_str().unwrap())
     }
 
@@ -42,18 +42,7 @@ impl Faults {
     }
 }
 
-/// Compiled once a run, and put in its place whole: another run may be using it.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/harness/faults.c");
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.so");
-        let made = library.with_extension(format!("{}.so", std::process::id()));
-        let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
-        compiler.args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]).args([&made, &source]);
-        let compiled = compiler.output().unwrap_or_else(|error| panic!("{compiler:?}: {error}; install a C compiler"));
-        assert!(compiled.status.success(), "{compiler:?}: {}", String::from_utf8_lossy(&compiled.stderr));
-        fs::rename(made, &library).unwrap();
-        library
-    })
+    LIBRARY.get_or_init(|| compiled("faults"))
 }

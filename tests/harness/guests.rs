@@ -38,6 +38,8 @@ pub struct Guest {
     pub conversational: bool,
     /// Bytes of junk in its data section.
     pub ballast: usize,
+    /// So many functions of some size that nobody calls, each of which has to be compiled.
+    pub functions: usize,
     /// What reading an answer does before it does what it should.
     pub interpret: Act,
     /// In the place of `x-version`.
@@ -82,6 +84,7 @@ impl Guest {
             render: Act::Well,
             conversational: false,
             ballast: 0,
+            functions: 0,
             interpret: Act::Well,
             header: None,
             foreign: false,
@@ -172,15 +175,24 @@ impl Guest {
               (func (export "herald:channel/adapter@0.1.0#render") (param i32) (result i32)
                 {render} {put_id} {put_reference} (i32.const {rendered}))
               {interpret}
+              {idle}
               {segments})"#,
             imports = if self.foreign { FOREIGN_FUNCTIONS } else { "" },
             pages = (data.end() as usize).div_ceil(65536) + 32,
             free = data.end(),
             describe = act(self.describe),
             render = act(self.render),
+            idle = idle_functions(self.functions),
             segments = data.segments,
         )
     }
+}
+
+fn idle_functions(count: usize) -> String {
+    let body =
+        "(i32.add (i32.load (local.get 0)) (i32.mul (local.get 0) (i32.load8_u offset=3 (local.get 0))))".to_owned();
+    let body = (0..8).fold(body, |inner, n| format!("(i32.xor (i32.load offset={n} (local.get 0)) {inner})"));
+    format!("(func (param i32) (result i32) {body})").repeat(count)
 }
 
 fn act(act: Act) -> &'static str {

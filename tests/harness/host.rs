@@ -73,7 +73,7 @@ impl Setup {
 }
 
 /// Machine code of the built-in adapters is made once for all tests, not once for each.
-pub(super) fn shared_cache() -> PathBuf {
+pub fn shared_cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("adapter-cache")
 }
 

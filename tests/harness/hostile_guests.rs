@@ -71,6 +71,18 @@ pub fn all(url: &str) -> Vec<(&'static str, Guest, Ends)> {
             does(ONE_TEXT_A_HUNDRED_TIMES),
             In("handed over more than its limit of 8388608 bytes"),
         ),
+        (
+            "has-headers-of-a-mebibyte",
+            does(A_HEADER_OF_A_MEBIBYTE),
+            In("handed over headers of 1048576 bytes: its limit is 65536 bytes"),
+        ),
+        ("signs-without-measure", does(SIGNS_WITHOUT_MEASURE), In("with 100000 secrets: more than 16")),
+        (
+            "puts-the-secret-everywhere",
+            secret(does(THE_SECRET_EVERYWHERE)),
+            In("the request has secrets in more than 100 places"),
+        ),
+        ("has-a-url-of-a-megabyte", does(A_URL_OF_A_MEGABYTE), In("the URL is longer than 16384 bytes")),
         // Lies.
         (
             "has-a-text-of-2-gb",
@@ -124,6 +136,13 @@ const A_MILLION_HEADERS: &str = "
     (i32.store offset=20 (global.get $rendered) (i32.mul (memory.grow (i32.const 245)) (i32.const 65536)))
     (i32.store offset=24 (global.get $rendered) (i32.const 1000000))";
 
+const A_HEADER_OF_A_MEBIBYTE: &str = "
+    (i32.store offset=20 (global.get $rendered) (i32.mul (memory.grow (i32.const 17)) (i32.const 65536)))
+    (i32.store offset=24 (global.get $rendered) (i32.const 1))
+    (i32.store offset=8 (i32.load offset=20 (global.get $rendered))
+      (i32.add (i32.load offset=20 (global.get $rendered)) (i32.const 65536)))
+    (i32.store offset=12 (i32.load offset=20 (global.get $rendered)) (i32.const 1048576))";
+
 /// A hundred headers of one million bytes, which are always the same.
 const ONE_TEXT_A_HUNDRED_TIMES: &str = "
     (i32.store offset=20 (global.get $rendered) (i32.mul (memory.grow (i32.const 1)) (i32.const 65536)))
@@ -137,6 +156,41 @@ const ONE_TEXT_A_HUNDRED_TIMES: &str = "
         (i32.const 1000000))
       (global.set $n (i32.add (global.get $n) (i32.const 1)))
       (br_if $again (i32.lt_u (global.get $n) (i32.const 100))))";
+
+/// A body of a mebibyte, to be signed by Standard Webhooks with 100,000 keys, each of them `MDEy`.
+const SIGNS_WITHOUT_MEASURE: &str = "
+    (local $keys i32)
+    (i32.store (i32.const 16) (i32.const 0x7945444d))
+    (local.set $keys (i32.mul (memory.grow (i32.const 30)) (i32.const 65536)))
+    (loop $again
+      (i32.store (i32.add (local.get $keys) (i32.mul (global.get $n) (i32.const 8))) (i32.const 16))
+      (i32.store offset=4 (i32.add (local.get $keys) (i32.mul (global.get $n) (i32.const 8))) (i32.const 4))
+      (global.set $n (i32.add (global.get $n) (i32.const 1)))
+      (br_if $again (i32.lt_u (global.get $n) (i32.const 100000))))
+    (i32.store offset=32 (global.get $rendered) (i32.add (local.get $keys) (i32.const 800000)))
+    (i32.store offset=36 (global.get $rendered) (i32.const 1048576))
+    (i32.store offset=40 (global.get $rendered) (i32.const 1))
+    (i32.store offset=44 (global.get $rendered) (i32.const 2))
+    (i32.store offset=48 (global.get $rendered) (local.get $keys))
+    (i32.store offset=52 (global.get $rendered) (i32.const 100000))
+    (return (global.get $rendered))";
+
+/// A body of a mebibyte that is nothing but the handle.
+const THE_SECRET_EVERYWHERE: &str = "
+    (local $end i32)
+    (global.set $n (i32.mul (memory.grow (i32.const 32)) (i32.const 65536)))
+    (local.set $end (i32.add (global.get $n) (i32.const 1048344)))
+    (i32.store offset=32 (global.get $rendered) (global.get $n))
+    (i32.store offset=36 (global.get $rendered) (i32.const 1048344))
+    (loop $again
+      (memory.copy (global.get $n) (i32.add (i32.load offset=16 (local.get 0)) (i32.const 8)) (i32.const 38))
+      (global.set $n (i32.add (global.get $n) (i32.const 38)))
+      (br_if $again (i32.lt_u (global.get $n) (local.get $end))))
+    (return (global.get $rendered))";
+
+const A_URL_OF_A_MEGABYTE: &str = "
+    (i32.store offset=12 (global.get $rendered) (i32.mul (memory.grow (i32.const 16)) (i32.const 65536)))
+    (i32.store offset=16 (global.get $rendered) (i32.const 1048576))";
 
 /// Traps when there is a variable in the environment, or a folder.
 const LOOKS_AROUND: &str = "

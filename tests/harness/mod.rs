@@ -12,6 +12,8 @@ mod host;
 pub mod hostile;
 pub mod hostile_guests;
 pub mod ledger;
+#[cfg(target_os = "linux")]
+pub mod preload;
 pub mod process;
 pub mod proxy;
 mod receiver;
@@ -25,7 +27,7 @@ use tokio::{
 };
 
 pub use dice::{Dice, rounds};
-pub use host::{Setup, TestHost, http, seconds};
+pub use host::{Setup, TestHost, http, seconds, shared_cache};
 pub use receiver::{Received, Receiver, Reply};
 
 /// Nothing in a test takes that long unless it hangs.

@@ -1,13 +1,17 @@
 //! The program itself, as a child process: it is killed when the test lets go of it.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    path::Path,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 
 use herald::clock::pause;
 use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader},
     process::{Child, Command},
     sync::watch,
 };
@@ -22,6 +26,8 @@ use super::{
 pub struct Program<'a> {
     folder: &'a Path,
     variables: Vec<(String, String)>,
+    /// What of its limits the shell sets first; none: it has those of this process.
+    limits: Option<String>,
 }
 
 /// What a command came to.
@@ -44,7 +50,7 @@ pub struct Running {
 
 impl<'a> Program<'a> {
     pub fn new(folder: &'a Path) -> Self {
-        Self { folder, variables: Vec::new() }
+        Self { folder, variables: Vec::new(), limits: None }
     }
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -52,12 +58,26 @@ impl<'a> Program<'a> {
         self
     }
 
+    /// It may have so many files open, and no more.
+    pub fn files(self, most: u32) -> Self {
+        Self { limits: Some(format!("ulimit -n {most}")), ..self }
+    }
+
+    /// The same, but that it may raise the limit.
+    pub fn soft_files(self, most: u32) -> Self {
+        Self { limits: Some(format!("ulimit -Sn {most}")), ..self }
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
+        let herald = env!("CARGO_BIN_EXE_herald");
+        let mut command = Command::new(if self.limits.is_some() { "sh" } else { herald });
+        if let Some(limits) = &self.limits {
+            command.arg("-c").arg(format!("{limits} && exec \"$0\" \"$@\"")).arg(herald);
+        }
         command.args(arguments).current_dir(self.folder).kill_on_drop(true);
         command.env_clear().env("HOME", self.folder).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HERALD_ADAPTERS__CACHE", super::host::shared_cache());
@@ -103,7 +123,21 @@ impl<'a> Program<'a> {
     /// Starts a host and waits for nothing.
     pub fn launch(&self, arguments: &[&str]) -> Running {
         let mut child = self.command(&[&["serve"], arguments].concat()).stdout(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = child.stderr.take().unwrap();
+        Running::new(child, log)
+    }
+
+    /// Starts a command that goes on by itself; what it prints is its log.
+    pub fn follow(&self, arguments: &[&str]) -> Running {
+        let mut child = self.command(arguments).stderr(Stdio::null()).spawn().unwrap();
+        let log = child.stdout.take().unwrap();
+        Running::new(child, log)
+    }
+}
+
+impl Running {
+    fn new(child: Child, output: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let mut lines = BufReader::new(output).lines();
         let (sender, log) = watch::channel((Vec::new(), false));
         let reader = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -111,7 +145,7 @@ impl<'a> Program<'a> {
             }
             sender.send_modify(|(_, ended)| *ended = true);
         });
-        Running { child, log, reader, http: http(), address: String::new() }
+        Self { child, log, reader, http: http(), address: String::new() }
     }
 }
 
@@ -214,9 +248,14 @@ impl Running {
         kill_process(id.unwrap(), signal).unwrap();
     }
 
+    /// Waits for its end.
+    pub async fn status(&mut self) -> ExitStatus {
+        within("the host to end", self.child.wait()).await.unwrap()
+    }
+
     /// Waits for its end: the exit code.
     pub async fn code(&mut self) -> Option<i32> {
-        within("the host to end", self.child.wait()).await.unwrap().code()
+        self.status().await.code()
     }
 
     /// Waits for its end: the exit code, and all of its log.

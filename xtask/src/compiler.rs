@@ -1,7 +1,8 @@
 //! A compiler for guests: the user's own if it knows the target, else Debian's with the standard library from source.
 //!
 //! Both make a core module for wasm32-unknown-unknown, which imports nothing; [`crate::adapters`] wraps it as a component.
-//! The bytes depend on the compiler and its linker alone: not on folders, the user or the machine.
+//! What a guest has of C, QuickJS, is clang's. The bytes depend on the compilers and the linker alone: not on folders, the
+//! user or the machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_STD: &str = "/usr/lib/rustlib/src/rust";
+/// What the standard library for WASI stands on.
+pub(crate) const WASI_LIBC: &str = "/usr/lib/wasm32-wasi";
 /// The guests' stack: enough for deeply nested JSON, and little to keep. As in adapters/.cargo/config.toml.
 const STACK: &str = "link-arg=-zstack-size=262144";
 
@@ -29,6 +32,8 @@ pub struct Compiler {
     linker: PathBuf,
     /// Debian's has to build the standard library.
     debian: bool,
+    /// For C: the compiler and the archiver.
+    clang: (&'static str, &'static str),
 }
 
 impl Compiler {
@@ -45,9 +50,18 @@ impl Compiler {
             .with_context(|| format!("no linker at {}: it is a part of rustup's toolchains", linker.display()))?;
         // Its version goes on with the folder that it was built in.
         let lld = lld.split(" (").next().unwrap_or_default().to_owned();
+        let clang = tools.clang()?;
+        let c = output(Command::new(clang.0).arg("--version")).unwrap_or_default();
+        let lld = format!("{lld}; {}", c.lines().next().unwrap_or_default().trim());
         if library.join(TARGET).join("lib").is_dir() {
             let version = output(rustc().arg("--version")).context("`rustc --version` failed")?;
-            return Ok(Self { version: format!("{version}; {lld}"), cargo: "cargo".into(), linker, debian: false });
+            return Ok(Self {
+                version: format!("{version}; {lld}"),
+                cargo: "cargo".into(),
+                linker,
+                debian: false,
+                clang,
+            });
         }
         if !debian_is_there() {
             tools.apt(
@@ -61,7 +75,13 @@ impl Compiler {
         }
         let version = output(clean(DEBIAN_RUSTC).arg("--version"))
             .with_context(|| format!("`{DEBIAN_RUSTC} --version` failed"))?;
-        Ok(Self { version: format!("{version}, its own std; {lld}"), cargo: DEBIAN_CARGO.into(), linker, debian: true })
+        Ok(Self {
+            version: format!("{version}, its own std; {lld}"),
+            cargo: DEBIAN_CARGO.into(),
+            linker,
+            debian: true,
+            clang,
+        })
     }
 
     /// Builds a component's core module, and says where it is.
@@ -78,8 +98,24 @@ impl Compiler {
             build.args(["-Z", "build-std=std,panic_abort"]);
         }
         build.env("CARGO_ENCODED_RUSTFLAGS", self.flags(root)?.join("\u{1f}"));
+        build.env("CC_wasm32_unknown_unknown", self.clang.0).env("AR_wasm32_unknown_unknown", self.clang.1);
+        // A script runs in what this makes: quick is worth more than small.
+        let folder = format!("-ffile-prefix-map={}=herald", target_dir(root).display());
+        build.env("CFLAGS_wasm32_unknown_unknown", format!("-O2 -fno-ident {folder}"));
         run(&mut build)?;
         Ok(target_dir(root).join(TARGET).join("release").join(format!("{}.wasm", package.replace('-', "_"))))
+    }
+
+    /// Builds the core module of a crate that stands alone in a folder, and says where it is.
+    pub fn module_in(&self, root: &Path, folder: &Path) -> Result<PathBuf> {
+        let mut build = self.command(root);
+        build.current_dir(folder).args(["build", "--release", "--target", TARGET]);
+        if self.debian {
+            build.args(["-Z", "build-std=std,panic_abort"]);
+        }
+        build.env("CARGO_ENCODED_RUSTFLAGS", self.flags(root)?.join("\u{1f}"));
+        run(&mut build)?;
+        Ok(target_dir(root).join(TARGET).join("release").join("oncall.wasm"))
     }
 
     fn command(&self, root: &Path) -> Command {
@@ -109,6 +145,29 @@ impl Compiler {
         }
         Ok(flags)
     }
+}
+
+/// Builds an author's project in Rust by the command of its README, or, where the user's toolchain lacks the target, by
+/// Debian's compiler, for which [`Tools::wasi_libc`] has to have been called. The answer is the folder of the components,
+/// which all projects share: the standard library is built once.
+pub fn build_project(root: &Path, project: &Path) -> Result<PathBuf> {
+    let (target, shared) = ("wasm32-wasip2", target_dir(root).join("projects"));
+    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"])).context("there is no rustc")?;
+    let library = Path::new(&sysroot).join("lib/rustlib");
+    let has_target = library.join(target).join("lib").is_dir();
+    let mut cargo = clean(if has_target { "cargo" } else { DEBIAN_CARGO });
+    cargo.current_dir(project).env("CARGO_TARGET_DIR", &shared).args(["build", "--release", "--target", target]);
+    if !has_target {
+        // The linkers are a part of rustup's toolchain.
+        let linkers = library.join(format!("{}-unknown-linux-gnu/bin", std::env::consts::ARCH));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::split_paths(&path).chain([linkers]);
+        cargo.env("PATH", std::env::join_paths(path).context("PATH can't be extended")?);
+        cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", DEBIAN_RUSTC);
+        cargo.env("RUSTFLAGS", format!("-L native={WASI_LIBC}")).args(["-Z", "build-std=std,panic_abort"]);
+    }
+    run(&mut cargo)?;
+    Ok(shared.join(target).join("release"))
 }
 
 fn in_adapters(root: &Path, program: impl AsRef<std::ffi::OsStr>) -> Command {

@@ -8,6 +8,7 @@
 //! - [`instructions`]: `cargo xtask instructions`.
 //! - [`isolation`]: `cargo xtask isolation`.
 //! - [`fuzz`]: `cargo xtask fuzz`.
+//! - [`languages`]: the examples in each language, built as their users build them.
 //! - [`load`]: `cargo xtask load`.
 //! - [`measure`]: what the measurements share.
 //! - [`process`]: running commands.
@@ -17,6 +18,7 @@ pub mod compiler;
 pub mod fuzz;
 pub mod instructions;
 pub mod isolation;
+pub mod languages;
 pub mod load;
 pub mod measure;
 pub mod prebuilt;

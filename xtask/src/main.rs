@@ -27,7 +27,7 @@ enum Command {
     },
     /// Run every check and test; install what they need
     Test {
-        /// Look for known vulnerabilities too: fetches a database
+        /// Fail where the database of known vulnerabilities cannot be fetched
         #[arg(long)]
         online: bool,
     },

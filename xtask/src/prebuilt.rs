@@ -22,12 +22,17 @@ pub struct Component {
 }
 
 /// All of them.
-pub const COMPONENTS: [Component; 4] = [
+pub const COMPONENTS: [Component; 6] = [
     Component { name: "slack", adapter: "slack", features: &[] },
     Component { name: "webhook", adapter: "webhook", features: &[] },
     Component { name: "board-1.0.0", adapter: "board", features: &[] },
     Component { name: "board-1.1.0", adapter: "board", features: &["level"] },
+    Component { name: "script", adapter: "script", features: &[] },
+    Component { name: "template", adapter: "template", features: &[] },
 ];
+
+/// Those that run a file of text, and share a crate.
+const ENGINES: [&str; 2] = ["script", "template"];
 
 /// `adapters/prebuilt/manifest.json`.
 #[derive(Debug, Serialize, Deserialize, PartialEq)]
@@ -96,6 +101,13 @@ pub fn source_digest(root: &Path, component: &Component) -> io::Result<String> {
     for folder in ["wit", "adapters/sdk/src", &format!("{crate_folder}/src")] {
         list(root, folder, &mut files)?;
     }
+    if root.join(&crate_folder).join("build.rs").is_file() {
+        files.push(format!("{crate_folder}/build.rs"));
+    }
+    if ENGINES.contains(&component.adapter) {
+        list(root, "adapters/engine/src", &mut files)?;
+        files.push("adapters/engine/Cargo.toml".to_owned());
+    }
     files.sort();
     let mut digest = Sha256::new();
     for file in files {
@@ -114,7 +126,9 @@ fn list(root: &Path, folder: &str, files: &mut Vec<String>) -> io::Result<()> {
         let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
             list(root, &path, files)?;
-        } else if ["rs", "json", "wit"].iter().any(|kind| Path::new(&path).extension().is_some_and(|end| end == *kind))
+        } else if ["rs", "json", "wit", "js"]
+            .iter()
+            .any(|kind| Path::new(&path).extension().is_some_and(|end| end == *kind))
         {
             files.push(path);
         }

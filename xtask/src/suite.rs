@@ -7,21 +7,24 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::adapters;
-use crate::compiler::target_dir;
+use crate::compiler::{Compiler, target_dir};
 use crate::fuzz;
 use crate::instructions;
 use crate::isolation;
+use crate::languages;
 use crate::process::{cargo, run as run_command, run_seeing};
 use crate::tools::Tools;
 
 type Step = fn(&mut Suite) -> Result<()>;
 
-const STEPS: [(&str, Step); 11] = [
+const STEPS: [(&str, Step); 13] = [
     ("formatting", formatting),
     ("lints", lints),
     ("dependencies", dependencies),
     ("tests of the host", host_tests),
     ("receivers with published libraries", receivers),
+    ("new projects", projects),
+    ("examples in each language", examples),
     ("tests of the adapters, native", adapter_tests),
     ("prebuilt adapters", prebuilt),
     ("the demo", demo),
@@ -81,6 +84,17 @@ impl Suite<'_> {
         self.counted(command.args(["test", "--locked", "--workspace", "--no-fail-fast"]))
     }
 
+    /// Runs the host's tests of that name which are not run otherwise; that there are none is a failure, too.
+    fn ignored(&mut self, mut cargo: Command, name: &str) -> Result<()> {
+        cargo.args(["test", "--locked", "-p", "herald", "--test", "integration", "--", "--ignored", name]);
+        let before = self.passed;
+        self.counted(&mut cargo)?;
+        if self.passed == before {
+            bail!("none of the tests {name} was run");
+        }
+        Ok(())
+    }
+
     /// Runs tests and adds up how many have passed.
     fn counted(&mut self, command: &mut Command) -> Result<()> {
         let (mut passed, mut failed) = (0, 0);
@@ -114,36 +128,70 @@ fn lints(suite: &mut Suite) -> Result<()> {
 fn dependencies(suite: &mut Suite) -> Result<()> {
     let deny = suite.tools.cargo_deny(suite.root)?;
     let mut checks = vec!["bans", "licenses", "sources"];
-    if suite.online {
+    if advisories(suite, &deny)? {
         checks.push("advisories");
-    } else {
-        println!("known vulnerabilities are looked for with --online only: their database is fetched");
     }
     for manifest in ["Cargo.toml", "adapters/Cargo.toml", "fuzz/Cargo.toml"] {
         let mut command = Command::new(&deny);
         command.current_dir(suite.root).args(["--locked", "--manifest-path", manifest, "--config", "deny.toml"]);
-        run_command(command.args(["check", "--hide-inclusion-graph"]).args(&checks))?;
+        command.args(["check", "--hide-inclusion-graph"]).args(&checks);
+        run_command(&mut command)?;
     }
     Ok(())
+}
+
+/// Whether the database of known vulnerabilities is there, as it is now. A machine whose network does not have it can test
+/// all the rest, unless it was asked for.
+fn advisories(suite: &Suite, deny: &Path) -> Result<bool> {
+    let mut fetch = Command::new(deny);
+    fetch.current_dir(suite.root).args(["--config", "deny.toml", "fetch", "db"]).env("GIT_TERMINAL_PROMPT", "0");
+    match run_command(&mut fetch) {
+        Ok(()) => println!("known vulnerabilities: looked for, in RustSec's database as it is now"),
+        Err(error) if suite.online => {
+            return Err(error.context("known vulnerabilities: their database can't be fetched"));
+        }
+        Err(_) => {
+            println!("known vulnerabilities: NOT looked for, as this network does not have RustSec's database");
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn host_tests(suite: &mut Suite) -> Result<()> {
     let mut cargo = suite.cargo();
-    suite.test(&mut cargo)
+    suite.test(&mut cargo)?;
+    // By itself: the reason stands with the test.
+    let cargo = suite.cargo();
+    suite.ignored(cargo, "secrecy::")
 }
 
-/// The tests that need what other languages publish. One that isn't run at all is a failure, too.
+/// The tests that need what other languages publish.
 fn receivers(suite: &mut Suite) -> Result<()> {
     let libraries = suite.tools.webhook_libraries(suite.root)?;
     let mut cargo = suite.cargo();
-    cargo.args(["test", "--locked", "-p", "herald", "--test", "integration", "--", "--ignored", "receivers::"]);
     cargo.env("HERALD_NODE_MODULES", libraries.node_modules).env("HERALD_PYTHON", libraries.python);
-    let before = suite.passed;
-    suite.counted(&mut cargo)?;
-    if suite.passed == before {
-        bail!("no receiver was tested");
-    }
-    Ok(())
+    suite.ignored(cargo, "receivers::")
+}
+
+/// The tests that need a compiler for guests.
+fn projects(suite: &mut Suite) -> Result<()> {
+    Compiler::find(suite.root, &mut suite.tools)?;
+    suite.tools.wasi_libc()?;
+    let cargo = suite.cargo();
+    suite.ignored(cargo, "authoring::")
+}
+
+/// Builds the examples as their users do, and has a host deliver with each. `herald` is a part of some of the commands.
+fn examples(suite: &mut Suite) -> Result<()> {
+    // With the tests' features: by itself it would be another build of everything.
+    run_command(suite.cargo().args(["test", "--locked", "-p", "herald", "--test", "integration", "--no-run"]))?;
+    let built = languages::build(suite.root, &mut suite.tools)?;
+    let path = suite.tools.of_languages(suite.root)?;
+    let path = std::env::join_paths(path).context("a folder's name has a colon in it")?;
+    let mut cargo = suite.cargo();
+    cargo.env("HERALD_EXAMPLES", built).env("HERALD_EXAMPLES_PATH", path);
+    suite.ignored(cargo, "languages::")
 }
 
 fn adapter_tests(suite: &mut Suite) -> Result<()> {

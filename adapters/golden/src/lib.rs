@@ -4,7 +4,8 @@
 //! - `event.json`: the event, as the contract has it (`occurred_at` in milliseconds, `data` an object);
 //! - `settings.json`, and optionally `context.json` with what differs from the usual context;
 //! - `request.json`: the expected request, or `{"refusal": …}`;
-//! - optionally `response.json` and the `verdict.json` that it leads to.
+//! - optionally `response.json` and the `verdict.json` that it leads to; where a case takes several requests, both are
+//!   lists: the answers in turn, and what each of them means.
 //!
 //! With `HERALD_BLESS=1` the expectations are written instead of compared. Read them before you commit them.
 
@@ -13,7 +14,7 @@ mod json;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use herald_channel::{Channel, Context, Event, Response};
+use herald_channel::{Channel, Context, Event, Response, Verdict};
 use serde_json::{Value, json};
 
 /// Runs all cases in a folder, and tells all differences at once.
@@ -34,13 +35,29 @@ pub fn check<C: Channel>(cases: impl AsRef<Path>) {
 fn check_case<C: Channel>(folder: &Path) -> Vec<String> {
     let event = event(&required(folder, "event.json"));
     let context = context(&event, &required(folder, "settings.json"), optional(folder, "context.json"));
-    let rendered = json::request(&C::render(&context, &event));
+    let rendered = json::request(&herald_channel::render::<C>(&context, &event));
     let mut problems: Vec<String> = compare(folder, "request.json", &rendered).into_iter().collect();
-    if let Some(response) = optional(folder, "response.json") {
-        let verdict = json::verdict(&C::interpret(&context, &event, &[], &self::response(&response)));
-        problems.extend(compare(folder, "verdict.json", &verdict));
-    }
+    let verdict = match optional(folder, "response.json") {
+        None => return problems,
+        Some(Value::Array(responses)) => converse::<C>(&context, &event, &responses),
+        Some(response) => json::verdict(&C::interpret(&context, &event, &[], &self::response(&response))),
+    };
+    problems.extend(compare(folder, "verdict.json", &verdict));
     problems
+}
+
+/// A verdict an answer, each with the state of the request before, up to the first that asks for no further request.
+fn converse<C: Channel>(context: &Context, event: &Event, responses: &[Value]) -> Value {
+    let (mut verdicts, mut state) = (Vec::new(), Vec::new());
+    for response in responses {
+        let verdict = C::interpret(context, event, &state, &self::response(response));
+        verdicts.push(json::verdict(&verdict));
+        match verdict {
+            Verdict::Next(hop) => state = hop.state,
+            _ => break,
+        }
+    }
+    Value::Array(verdicts)
 }
 
 fn compare(folder: &Path, file: &str, actual: &Value) -> Option<String> {

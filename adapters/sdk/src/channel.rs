@@ -1,28 +1,70 @@
 //! The trait that an adapter implements, and the macros that make a component of it.
 
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
 use crate::{Context, Description, Event, Refusal, Request, Response, Verdict, replies};
 
 /// A channel type.
 pub trait Channel {
-    /// What this adapter is, and which settings its channels have.
-    fn describe() -> Description;
+    /// A channel's settings. What they may be is the type's JSON Schema; secrets are [`Secret`](crate::Secret)s in it.
+    ///
+    /// Have `#[serde(deny_unknown_fields)]` on it, so that a misspelt setting is an error.
+    type Settings: DeserializeOwned + JsonSchema;
+
+    /// What this adapter is.
+    const ABOUT: About;
 
     /// Turns an event into the request that carries it.
     ///
     /// A refusal is final: the host doesn't try again. For the same arguments the result must be the same.
-    fn render(context: &Context, event: &Event) -> Result<Request, Refusal>;
+    fn render(settings: Self::Settings, context: &Context, event: &Event) -> Result<Request, Refusal>;
 
     /// Says what the service's answer means.
     ///
     /// Only a [`conversational_channel!`](crate::conversational_channel) is asked; for any other the host applies its own
     /// rule, which is also this default. `state` is empty, except for the answer to a [`Verdict::Next`] request.
+    /// [`Context::settings`] has the settings, for one that makes another request.
     fn interpret(context: &Context, event: &Event, state: &[u8], response: &Response) -> Verdict {
         let _ = (event, state);
         replies::by_status(context, response)
     }
 }
 
+/// What an adapter says about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// `Slack`, say.
+    pub title: &'static str,
+    /// `env!("CARGO_PKG_VERSION")`, say.
+    pub version: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// Host names that it sends to, `*.` allowed in front. Empty: wherever the settings point.
+    pub hosts: &'static [&'static str],
+}
+
+/// A channel's description, with the schema of its settings as [`schema::of`](crate::schema::of) writes it.
+pub fn describe<C: Channel>(schema: &str) -> Description {
+    let About { title, version, summary, hosts } = C::ABOUT;
+    Description {
+        title: title.into(),
+        version: version.into(),
+        summary: summary.into(),
+        settings_schema: schema.into(),
+        hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+    }
+}
+
+/// [`Channel::render`] as the host calls it: settings that don't fit the type are refused, with a pointer to what is wrong.
+pub fn render<C: Channel>(context: &Context, event: &Event) -> Result<Request, Refusal> {
+    C::render(context.settings()?, context, event)
+}
+
 /// Makes a component of a [`Channel`] that leaves the judgement of answers to the host.
+///
+/// The schema of the settings is taken from `settings.schema.json` beside the file that this stands in. It is written from
+/// the type by [`schema::check`](crate::schema::check), which a test calls; so what makes it takes no room in the component.
 ///
 /// Does nothing in a native build, so that the crate can be tested like any other.
 #[macro_export]
@@ -35,11 +77,11 @@ macro_rules! channel {
 
             impl $crate::bindings::channel::exports::herald::channel::adapter::Guest for Component {
                 fn describe() -> $crate::Description {
-                    <$adapter as $crate::Channel>::describe()
+                    $crate::describe::<$adapter>(include_str!("settings.schema.json"))
                 }
 
                 fn render(context: $crate::Context, event: $crate::Event) -> Result<$crate::Request, $crate::Refusal> {
-                    <$adapter as $crate::Channel>::render(&context, &event)
+                    $crate::render::<$adapter>(&context, &event)
                 }
             }
 

@@ -6,15 +6,19 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::{Context, Event, Refusal};
+use crate::{Context, Event, Refusal, pointer};
 
 impl Context {
     /// The channel's settings as a type of the adapter's.
     ///
-    /// The host has checked them against the schema of [`Channel::describe`](crate::Channel::describe), so this only
-    /// fails when that schema allows what the type doesn't.
+    /// The host has checked them against the schema, so this only fails when that allows what the type doesn't.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        serde_json::from_str(&self.settings).map_err(|error| Refusal::setting("", error.to_string()))
+        serde_json::from_str(&self.settings).map_err(|error| {
+            let problem = error.to_string();
+            // Who set them knows no lines of this text, but the names in it.
+            let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(problem, _)| problem);
+            Refusal::setting(pointer::at(&self.settings, error.line(), error.column()), problem)
+        })
     }
 }
 
@@ -79,6 +83,47 @@ impl<'de> Deserialize<'de> for Data {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only read")]
+    struct Settings {
+        url: String,
+        #[serde(default)]
+        headers: std::collections::BTreeMap<String, String>,
+        #[serde(default)]
+        levels: Vec<u8>,
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "only read")]
+    struct Inner {
+        key: String,
+    }
+
+    #[test]
+    fn a_wrong_setting_is_pointed_to() {
+        for (settings, pointer, problem) in [
+            (r#"{"url": 5}"#, "/url", "invalid type: integer `5`, expected a string"),
+            (r#"{"url": "ä{[\"", "headers": {"a/b~c": [1]}}"#, "/headers/a~1b~0c", "invalid type: sequence"),
+            ("{\n \"url\": \"x\",\n \"levels\": [1, 2, 300]}", "/levels/2", "invalid value: integer `300`"),
+            (r#"{"url": "x", "levels": [1], "inner": {"key": true}}"#, "/inner/key", "invalid type: boolean"),
+            (r#"{"url": "x", "inner": {}, "levels": []}"#, "/inner", "missing field `key`"),
+            (r#"{"levels": []}"#, "", "missing field `url`"),
+            (r#"{"url": "x", "uri": 1}"#, "/uri", "unknown field `uri`"),
+            ("[]", "", "invalid length 0"),
+        ] {
+            let context = Context { settings: settings.into(), ..crate::replies::tests::context() };
+            match context.settings::<Settings>() {
+                Err(Refusal::Setting((at, what))) => {
+                    assert_eq!(at, pointer, "{settings}: {what}");
+                    assert!(what.starts_with(problem) && !what.contains("line"), "{settings}: {what}");
+                }
+                other => panic!("{settings}: {other:?}"),
+            }
+        }
+    }
 
     #[test]
     fn data_keeps_the_applications_order_and_hides_nulls() {

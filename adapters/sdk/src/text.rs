@@ -2,28 +2,67 @@
 
 use std::borrow::Cow;
 
-/// At most `max` characters, the last of them an ellipsis when something was cut off.
-///
-/// Characters are counted in UTF-16 units, which is how most services count; no other way of counting gives more.
-pub fn truncate(text: &str, max: usize) -> Cow<'_, str> {
-    if text.len() <= max || width(text) <= max {
-        return Cow::Borrowed(text);
-    }
-    let mut room = max.saturating_sub(1);
-    let kept = text.char_indices().find_map(|(at, character)| match room.checked_sub(character.len_utf16()) {
-        Some(left) => {
-            room = left;
-            None
-        }
-        None => text.get(..at),
-    });
-    Cow::Owned(format!("{}…", kept.unwrap_or_default().trim_end()))
+/// How long a text may be, and how its service counts. A plain number is UTF-16 units, which is how most services count:
+/// no other way of counting characters gives more.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Max {
+    /// Unicode's characters (code points).
+    Characters(usize),
+    /// Bytes of UTF-8.
+    Bytes(usize),
+    /// UTF-16 units, as JavaScript and Java have them.
+    Utf16(usize),
 }
 
-/// The number of characters as services count them: in UTF-16 units.
+impl From<usize> for Max {
+    fn from(max: usize) -> Self {
+        Self::Utf16(max)
+    }
+}
+
+impl Max {
+    /// How much of it a text takes.
+    pub fn width(self, text: &str) -> usize {
+        match self {
+            Self::Bytes(_) => text.len(),
+            // By bytes: the first of a character counts one, of one outside of the Basic Multilingual Plane perhaps two.
+            Self::Characters(_) => text.bytes().map(|byte| usize::from(byte & 0xc0 != 0x80)).sum(),
+            Self::Utf16(_) => {
+                text.bytes().map(|byte| usize::from(byte & 0xc0 != 0x80) + usize::from(byte >= 0xf0)).sum()
+            }
+        }
+    }
+
+    /// All that there is.
+    pub fn room(self) -> usize {
+        match self {
+            Self::Characters(room) | Self::Bytes(room) | Self::Utf16(room) => room,
+        }
+    }
+}
+
+/// The text if it is no longer than `max`, else as much of it as fits with an ellipsis at its end.
+pub fn truncate(text: &str, max: impl Into<Max>) -> Cow<'_, str> {
+    let max = max.into();
+    if text.len() <= max.room() || max.width(text) <= max.room() {
+        return Cow::Borrowed(text);
+    }
+    let mut room = max.room().saturating_sub(max.width("…"));
+    let kept = text.char_indices().find_map(|(at, character)| {
+        match room.checked_sub(max.width(character.encode_utf8(&mut [0; 4]))) {
+            Some(left) => {
+                room = left;
+                None
+            }
+            None => text.get(..at),
+        }
+    });
+    Cow::Owned([kept.unwrap_or_default().trim_end(), "…"].concat())
+}
+
+/// The number of characters as most services count them: in UTF-16 units.
 pub fn width(text: &str) -> usize {
-    // By bytes: the first of a character counts one, of one outside of the Basic Multilingual Plane two.
-    text.bytes().map(|byte| usize::from(byte & 0xc0 != 0x80) + usize::from(byte >= 0xf0)).sum()
+    Max::Utf16(0).width(text)
 }
 
 /// The text on one line: every run of white space is one space, other control characters are gone.
@@ -62,9 +101,14 @@ pub fn duration(seconds: f64) -> String {
     if !(0.0..1e12).contains(&seconds) {
         return format!("{seconds}s");
     }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+    let tenths = (seconds * 10.0).round() as u64;
     // Below ten seconds a tenth matters.
-    if seconds < 9.95 {
-        return format!("{seconds:.1}s").replace(".0s", "s");
+    if tenths < 100 {
+        return match tenths % 10 {
+            0 => format!("{}s", tenths / 10),
+            tenth => format!("{}.{tenth}s", tenths / 10),
+        };
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
     let total = seconds.round() as u64;
@@ -116,8 +160,14 @@ mod tests {
         for text in ["", "aä\u{7ff}\u{800}€\u{ffff}\u{10000}🦀\u{10ffff}"] {
             assert_eq!(width(text), text.encode_utf16().count());
         }
-        for max in 1..12 {
-            assert!(width(&truncate("a🦀äbc🦀 def", max)) <= max);
+        assert_eq!(truncate("🦀🦀🦀", Max::Characters(3)), "🦀🦀🦀");
+        assert_eq!(truncate("🦀🦀🦀", Max::Characters(2)), "🦀…");
+        assert_eq!(truncate("äöü", Max::Bytes(6)), "äöü");
+        assert_eq!(truncate("äöüß", Max::Bytes(7)), "äö…");
+        for room in 3..16 {
+            for max in [Max::Characters(room), Max::Bytes(room), Max::Utf16(room)] {
+                assert!(max.width(&truncate("a🦀äbc🦀 def🦀🦀", max)) <= room, "{max:?}");
+            }
         }
     }
 

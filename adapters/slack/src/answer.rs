@@ -35,7 +35,7 @@ pub fn interpret(context: &Context, response: &Response) -> Verdict {
     let reason = reason(response.status, body);
     match response.status {
         408 | 425 | 429 | 500..=599 => {
-            let from_body = || replies::seconds(&json.retry_after?.to_string());
+            let from_body = || replies::milliseconds(json.retry_after?);
             Verdict::Retry((reason, replies::retry_after(response, context.now).or_else(from_body)))
         }
         410 => Verdict::Disable(reason),

@@ -1,6 +1,7 @@
 //! The useful part of an event's data, as a few labelled values.
 
-use herald_channel::{Data, mrkdwn, text};
+use herald_channel::markdown::MRKDWN;
+use herald_channel::{Data, text};
 use serde_json::Value;
 
 /// What Slack shows in one section.
@@ -81,13 +82,13 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 fn literal(value: &str) -> String {
-    mrkdwn::literal(&text::single_line(value), LONGEST_VALUE)
+    MRKDWN.literal(&text::single_line(value), LONGEST_VALUE)
 }
 
 impl Fact {
     /// As a field of a section.
     pub fn to_mrkdwn(&self) -> String {
-        format!("*{}*\n{}", mrkdwn::literal(&self.label, LONGEST_LABEL), self.value)
+        format!("*{}*\n{}", MRKDWN.literal(&self.label, LONGEST_LABEL), self.value)
     }
 }
 

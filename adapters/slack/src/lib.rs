@@ -10,35 +10,43 @@ mod mention;
 mod message;
 mod outcome;
 
-use herald_channel::{Channel, Context, Description, Event, Refusal, Request, Response, Verdict};
+use herald_channel::{About, Channel, Context, Event, Refusal, Request, Response, Secret, Verdict};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The adapter.
 pub struct Slack;
 
-#[derive(Deserialize)]
-struct Settings {
-    /// A secret: the adapter sees a handle.
-    webhook_url: String,
+/// A channel's settings.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The address of an incoming webhook. Who knows it can post, so it is a secret.
+    #[schemars(title = "Webhook URL")]
+    webhook_url: Secret,
+    /// The name to post under, where the webhook allows to choose it.
+    #[schemars(title = "User name", length(min = 1, max = 80))]
     username: Option<String>,
+    /// An emoji as the picture, `:rocket:` say, where the webhook allows to choose it.
+    #[schemars(title = "Icon", regex(pattern = r"^:[^:\s]+:$"))]
     icon_emoji: Option<String>,
+    /// Whom to call for an event whose type ends in `_failed`: `@here`, `@channel`, `@everyone`, `<@U…>` for a member, `<!subteam^S…>` for a group; several with spaces between.
+    #[schemars(title = "Mention on failure", length(min = 1, max = 150))]
     mention_on_failure: Option<String>,
 }
 
 impl Channel for Slack {
-    fn describe() -> Description {
-        Description {
-            title: "Slack".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            summary: "Posts to a Slack channel by an incoming webhook.".into(),
-            settings_schema: include_str!("settings.schema.json").into(),
-            // Others take the same messages, so it isn't bound to hooks.slack.com.
-            hosts: vec![],
-        }
-    }
+    type Settings = Settings;
 
-    fn render(context: &Context, event: &Event) -> Result<Request, Refusal> {
-        let settings: Settings = context.settings()?;
+    const ABOUT: About = About {
+        title: "Slack",
+        version: env!("CARGO_PKG_VERSION"),
+        summary: "Posts to a Slack channel by an incoming webhook.",
+        // Others take the same messages, so it isn't bound to hooks.slack.com.
+        hosts: &[],
+    };
+
+    fn render(settings: Settings, _context: &Context, event: &Event) -> Result<Request, Refusal> {
         let mention = settings.mention_on_failure.as_deref().map(mention::parse).transpose()?;
         let mut message = message::compose(event, mention.as_deref());
         message.username = settings.username;

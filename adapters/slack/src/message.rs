@@ -1,6 +1,7 @@
 //! The message as Slack takes it, and how an event becomes one.
 
-use herald_channel::{Event, date, mrkdwn, text};
+use herald_channel::markdown::MRKDWN;
+use herald_channel::{Event, date, text};
 use serde::Serialize;
 
 use crate::facts;
@@ -59,7 +60,7 @@ pub fn compose(event: &Event, mention: Option<&str>) -> Message {
     let call =
         mention.filter(|_| event.type_.ends_with("_failed")).map(|mention| format!("{mention} ")).unwrap_or_default();
     let mut details = Vec::with_capacity(3);
-    let body = mrkdwn::render(&event.body, LONGEST_BODY, event.url.as_deref());
+    let body = MRKDWN.render(&event.body, LONGEST_BODY, event.url.as_deref());
     if !body.is_empty() {
         details.push(section(body));
     }
@@ -85,14 +86,14 @@ fn title(event: &Event) -> String {
     };
     let title = text::truncate(&title, LONGEST_TITLE);
     match &event.url {
-        Some(url) => mrkdwn::link(url, &title, LONGEST_LINK),
-        None => mrkdwn::literal(&title, LONGEST_LINK),
+        Some(url) => MRKDWN.link(url, &title, LONGEST_LINK),
+        None => MRKDWN.literal(&title, LONGEST_LINK),
     }
 }
 
 /// What kind of event it was, and when, in the reader's own time zone.
 fn origin(event: &Event) -> String {
-    let kind = mrkdwn::literal(&text::single_line(&event.type_), LONGEST_TYPE);
+    let kind = MRKDWN.literal(&text::single_line(&event.type_), LONGEST_TYPE);
     let (seconds, fallback) = (event.occurred_at / 1000, date::minute(event.occurred_at));
     format!("{kind} · <!date^{seconds}^{{date_short_pretty}} {{time}}|{fallback}>")
 }

@@ -8,7 +8,7 @@ mod normalised;
 mod settings;
 mod template;
 
-use herald_channel::{Auth, Body, Channel, Context, Description, Event, Refusal, Request};
+use herald_channel::{About, Auth, Body, Channel, Context, Event, Refusal, Request, Secret};
 
 use crate::normalised::Normalised;
 use crate::settings::{Content, Settings};
@@ -17,18 +17,16 @@ use crate::settings::{Content, Settings};
 pub struct Webhook;
 
 impl Channel for Webhook {
-    fn describe() -> Description {
-        Description {
-            title: "Webhook".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            summary: "Sends the event to any HTTP endpoint, unchanged or by a template.".into(),
-            settings_schema: include_str!("settings.schema.json").into(),
-            hosts: vec![],
-        }
-    }
+    type Settings = Settings;
 
-    fn render(context: &Context, event: &Event) -> Result<Request, Refusal> {
-        let settings: Settings = context.settings()?;
+    const ABOUT: About = About {
+        title: "Webhook",
+        version: env!("CARGO_PKG_VERSION"),
+        summary: "Sends the event to any HTTP endpoint, unchanged or by a template.",
+        hosts: &[],
+    };
+
+    fn render(settings: Settings, context: &Context, event: &Event) -> Result<Request, Refusal> {
         let headers = settings.checked_headers()?;
         let content_type = settings.content_type();
         let body = match &settings.body {
@@ -36,7 +34,7 @@ impl Channel for Webhook {
             Content::Event => Body::Text(Normalised::json(event)?),
             Content::Template(template) => Body::Text(template::render(template, content_type, context, event)?),
         };
-        let mut request = Request::new(&settings.method, &settings.url, body);
+        let mut request = Request::new(settings.method.name(), &settings.url, body);
         if !settings.sets_content_type() {
             request = request.header("content-type", content_type);
         }
@@ -48,7 +46,7 @@ impl Channel for Webhook {
             }
             Some(scheme) => Some(scheme.into()),
             None if settings.signing_secrets.is_empty() => None,
-            None => Some(Auth::StandardWebhooks(settings.signing_secrets)),
+            None => Some(Auth::StandardWebhooks(settings.signing_secrets.into_iter().map(Secret::into).collect())),
         };
         Ok(request)
     }

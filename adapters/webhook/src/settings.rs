@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use herald_channel::{Header, Refusal};
-use serde::Deserialize;
+use herald_channel::{Header, Refusal, Secret, pointer_token};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::auth::Scheme;
 
@@ -12,32 +13,63 @@ const CONTENT_TYPE: &str = "content-type";
 const RESERVED: &[&str] =
     &["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
-#[derive(Deserialize)]
+/// A channel's settings.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// Where the request goes.
+    #[schemars(url, title = "Address")]
     pub url: String,
-    #[serde(default = "post")]
-    pub method: String,
     #[serde(default)]
+    #[schemars(title = "Method")]
+    pub method: Method,
+    /// What is sent beside the content type, which is JSON unless it is set here.
+    #[serde(default)]
+    #[schemars(title = "Headers", extend("propertyNames" = {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"}))]
     headers: BTreeMap<String, String>,
     #[serde(default)]
+    #[schemars(title = "Body")]
     pub body: Content,
-    /// Secrets: the adapter sees handles.
+    /// `whsec_…` secrets or `whsk_…` keys by Standard Webhooks; while one is being replaced, both the old and the new. Without any, requests aren't signed.
     #[serde(default)]
-    pub signing_secrets: Vec<String>,
+    #[schemars(title = "Signing secrets")]
+    pub signing_secrets: Vec<Secret>,
+    /// How the request says who sends it, where that isn't a Standard Webhooks signature: one of these.
+    #[schemars(title = "Authentication")]
     pub auth: Option<Scheme>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-pub enum Content {
+#[derive(Deserialize, Serialize, JsonSchema, Default)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
     #[default]
-    Payload,
-    Event,
-    Template(String),
+    Post,
+    Put,
+    Patch,
 }
 
-fn post() -> String {
-    "POST".to_owned()
+#[derive(Deserialize, Serialize, JsonSchema, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// What the application sent, byte for byte.
+    #[default]
+    Payload,
+    /// The event as Herald understood it, as JSON.
+    Event,
+    Template(
+        /// A Jinja template with `event`, `delivery_id`, `attempt` and `channel`. In JSON, write "{{ event.title }}" within quotes, or {{ event.data | tojson }} for a whole value.
+        String,
+    ),
+}
+
+impl Method {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+        }
+    }
 }
 
 impl Settings {
@@ -66,9 +98,4 @@ fn checked(name: &str, value: &str) -> Result<Header, Refusal> {
         return refuse("a header's value is one line without control characters");
     }
     Ok((lower, value.to_owned()))
-}
-
-/// A key as a part of a JSON pointer (RFC 6901).
-fn pointer_token(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }

@@ -3,7 +3,7 @@
 //! A value is escaped for the content type: in JSON `"{{ event.title }}"` stands within quotes that the template brings,
 //! and `{{ event.data | tojson }}` is a whole value. `| safe` puts a value as it is.
 
-use herald_channel::{Context, Event, Refusal};
+use herald_channel::{Context, Event, Refusal, form_component};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context};
 use serde::de::IgnoredAny;
@@ -23,7 +23,7 @@ pub fn render(template: &str, content_type: &str, context: &Context, event: &Eve
     environment.set_auto_escape_callback(move |_| syntax.clone());
     environment.set_formatter(format);
     environment.add_filter("tojson", |value: &Value| to_json(value).map(Value::from_safe_string));
-    let data: serde_json::Value = serde_json::from_str(&event.data).unwrap_or_default();
+    let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
     let variables = context! {
         event => Value::from(Serde(Normalised::new(event, data))),
         delivery_id => context.delivery_id.as_str(),
@@ -59,7 +59,11 @@ fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Erro
     };
     let text = match value.as_str() {
         Some(text) if value.is_safe() => text.to_owned(),
-        Some(text) if syntax == JSON => json_inside_quotes(text),
+        Some(_) if syntax == JSON => {
+            // The quotes are the template's.
+            let quoted = to_json(value)?;
+            quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
+        }
         _ if syntax == JSON => to_json(value)?,
         Some(text) => form_component(text),
         None => form_component(&value.to_string()),
@@ -67,30 +71,8 @@ fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Erro
     out.write_str(&text).map_err(Error::from)
 }
 
-fn json_inside_quotes(text: &str) -> String {
-    let quoted = serde_json::Value::from(text).to_string();
-    quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
-}
-
 fn to_json(value: &Value) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
-}
-
-fn form_component(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => encoded.push(byte.into()),
-            b' ' => encoded.push('+'),
-            _ => {
-                encoded.push('%');
-                for digit in [byte >> 4, byte & 15] {
-                    encoded.extend(char::from_digit(digit.into(), 16).map(|digit| digit.to_ascii_uppercase()));
-                }
-            }
-        }
-    }
-    encoded
 }
 
 /// A receiver of JSON would refuse anything else, so say here what is wrong.

@@ -14,3 +14,8 @@ pub const BOARD: [&[u8]; 2] = [
     include_bytes!("../../../adapters/prebuilt/board-1.0.0.wasm"),
     include_bytes!("../../../adapters/prebuilt/board-1.1.0.wasm"),
 ];
+
+/// The engines of adapters that are a file of text: JavaScript, and templates in TOML.
+pub(super) const SCRIPT_ENGINE: &[u8] = include_bytes!("../../../adapters/prebuilt/script.wasm");
+/// See [`SCRIPT_ENGINE`].
+pub(super) const TEMPLATE_ENGINE: &[u8] = include_bytes!("../../../adapters/prebuilt/template.wasm");

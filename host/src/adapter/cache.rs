@@ -11,7 +11,7 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use wasmtime::{Engine, component::Component};
+use wasmtime::{Engine, Module, Precompiled, component::Component};
 
 use super::signature;
 use crate::files;
@@ -30,8 +30,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Makes the folder where it does not exist. A folder that others can write to is refused, as what stands in it is
-    /// run.
+    /// Makes the folder where it does not exist. One that others can write to is refused, as what stands in it is run; one
+    /// that they can only look into is closed to them.
     pub fn open(folder: &Path) -> io::Result<Self> {
         make(folder)?;
         make(&folder.join("good"))?;
@@ -47,22 +47,85 @@ impl Cache {
         digest: &str,
         bytes: &[u8],
     ) -> wasmtime::Result<(Component, bool)> {
-        let Some(cache) = cache else {
-            return Ok((Component::from_binary(engine, bytes)?, false));
-        };
+        if let Some(component) = Self::find_component(cache, engine, digest) {
+            return Ok((component, true));
+        }
+        Ok((Self::compile(cache, engine, digest, bytes)?, false))
+    }
+
+    /// The component's machine code, if it is there.
+    pub(super) fn find_component(cache: Option<&Self>, engine: &Engine, digest: &str) -> Option<Component> {
+        match Self::find(cache, engine, digest)? {
+            Code::Component(component) => Some(component),
+            Code::Module(_) => None,
+        }
+    }
+
+    /// Makes the component's machine code, and keeps it.
+    pub(super) fn compile(
+        cache: Option<&Self>,
+        engine: &Engine,
+        digest: &str,
+        bytes: &[u8],
+    ) -> wasmtime::Result<Component> {
+        let component = Component::from_binary(engine, bytes)?;
+        Self::keep(cache, engine, digest, || component.serialize());
+        Ok(component)
+    }
+
+    /// A core module's machine code, from the cache where it is there.
+    pub(super) fn load_or_compile_module(
+        cache: Option<&Self>,
+        engine: &Engine,
+        digest: &str,
+        bytes: &[u8],
+    ) -> wasmtime::Result<Module> {
+        if let Some(module) = Self::find_module(cache, engine, digest) {
+            return Ok(module);
+        }
+        let module = Module::from_binary(engine, bytes)?;
+        Self::keep_module(cache, engine, digest, &module);
+        Ok(module)
+    }
+
+    /// The machine code of a module, if it is there.
+    pub(super) fn find_module(cache: Option<&Self>, engine: &Engine, digest: &str) -> Option<Module> {
+        match Self::find(cache, engine, digest)? {
+            Code::Module(module) => Some(module),
+            Code::Component(_) => None,
+        }
+    }
+
+    /// Keeps the machine code of a module.
+    pub(super) fn keep_module(cache: Option<&Self>, engine: &Engine, digest: &str, module: &Module) {
+        Self::keep(cache, engine, digest, || module.serialize());
+    }
+
+    fn find(cache: Option<&Self>, engine: &Engine, digest: &str) -> Option<Code> {
+        let cache = cache?;
         let path = cache.artefact(engine, digest);
         match cache.read(&path).and_then(|file| load(engine, &file).map_err(io::Error::other)) {
-            Ok(component) => return Ok((component, true)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(code) => Some(code),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "cached machine code is not usable: compiling again");
+                None
             }
         }
-        let component = Component::from_binary(engine, bytes)?;
-        if let Err(error) = replace(&path, &sealed(&component.serialize()?)) {
+    }
+
+    fn keep(
+        cache: Option<&Self>,
+        engine: &Engine,
+        digest: &str,
+        serialize: impl FnOnce() -> wasmtime::Result<Vec<u8>>,
+    ) {
+        let Some(cache) = cache else { return };
+        let path = cache.artefact(engine, digest);
+        let kept = serialize().and_then(|code| Ok(replace(&path, &sealed(&code))?));
+        if let Err(error) = kept {
             tracing::warn!(path = %path.display(), %error, "could not cache an adapter's machine code; it will be compiled again at the next start");
         }
-        Ok((component, false))
     }
 
     /// Another host, or other settings of the compiler, have another name.
@@ -75,14 +138,10 @@ impl Cache {
 
     /// A file that this user's Herald has put there: no link, and of nobody else.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let metadata = fs::symlink_metadata(path)?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        if owner(&metadata) != self.owner {
-            return Err(io::Error::other("it belongs to another user"));
-        }
-        files::read(path, MAX_CODE)
+        files::read_checked(path, MAX_CODE, |metadata| {
+            let ours = owner(metadata) == self.owner;
+            if ours { Ok(()) } else { Err(io::Error::other("it belongs to another user")) }
+        })
     }
 
     /// Keeps the bytes of a version that has proven itself, and its signature if it needs one, for a start that finds a
@@ -129,19 +188,30 @@ fn sealed(code: &[u8]) -> Vec<u8> {
     file
 }
 
+/// Machine code, ready to be run.
+enum Code {
+    Component(Component),
+    Module(Module),
+}
+
 /// The machine code of a file, if it is what [`sealed`] made.
 #[allow(unsafe_code)]
-fn load(engine: &Engine, file: &[u8]) -> wasmtime::Result<Component> {
+fn load(engine: &Engine, file: &[u8]) -> wasmtime::Result<Code> {
     let parts = file.split_at_checked(SUM);
     let Some((_, code)) = parts.filter(|(sum, code)| *sum == Sha256::digest(code).as_slice()) else {
         wasmtime::bail!("it is damaged: its content is not what its digest says");
     };
-    // SAFETY: the bytes must be what `Component::serialize` gave, unchanged. The digest in front of them says that they
-    // are; they are checked and used in this process's own memory, so that nothing can change between the two. Who could
-    // forge the digest has to be this process's user: nobody else can write to the folder (`check_private`), and a file
+    // SAFETY: the bytes must be what `serialize` of a component or a module gave, unchanged. The digest in front of them says
+    // that they are; they are checked and used in this process's own memory, so that nothing can change between the two. Who
+    // could forge the digest has to be this process's user: nobody else can write to the folder (`check_private`), and a file
     // of anybody else's is not read (`Cache::read`). That they were made by this wasmtime with these settings is in the
     // file's name, and wasmtime checks it itself by a header of its own.
-    unsafe { Component::deserialize(engine, code) }
+    unsafe {
+        match Engine::detect_precompiled(code) {
+            Some(Precompiled::Module) => Module::deserialize(engine, code).map(Code::Module),
+            _ => Component::deserialize(engine, code).map(Code::Component),
+        }
+    }
 }
 
 /// Whole or not at all, even when the power fails.
@@ -177,7 +247,32 @@ fn check_private(folder: &Path) -> io::Result<u32> {
     if others_can_write(&metadata) {
         return refuse("others can write to the folder, and what lies in it is run: `chmod go-w` it, or name another");
     }
+    close(folder, &metadata)?;
     Ok(own)
+}
+
+/// Takes from others what they may do with the folder.
+#[cfg(unix)]
+fn close(folder: &Path, metadata: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let is_open = |metadata: &fs::Metadata| metadata.mode() & 0o077 != 0;
+    if is_open(metadata) {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        // Some file systems take any and keep none.
+        if is_open(&fs::metadata(folder)?) {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the folder can't be closed to others: `chmod 700` it, or name another",
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn close(_: &Path, _: &fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -1,29 +1,30 @@
-//! From bytes to a warm adapter: checked, compiled, pre-instantiated, described.
+//! From machine code to a warm adapter: checked, pre-instantiated, described.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use wasmparser::{Parser, Payload};
 use wasmtime::component::{InstancePre, types::ComponentItem};
 
 use super::{
-    bindings::v0_1::{ADAPTER, Exports, LOG, REPLIES, TYPES},
-    cache::Cache,
+    bindings::v0_1::{Exports, REPLIES},
+    bounds,
+    compile::Built,
     engine::{HostState, Limits, Sandbox},
+    fit::{self, REBUILD},
     schema::SettingsSchema,
     trial::Trial,
 };
 use crate::model::{AdapterId, Description};
 
-/// The WASI packages that are linked, with nothing behind them.
-const INERT_WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
+/// Of the next adapter that is loaded.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Where an adapter came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,9 +38,19 @@ pub enum Origin {
     LastGood(PathBuf),
 }
 
+impl Origin {
+    /// The file, where there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::BuiltIn => None,
+            Self::File(file) | Self::LastGood(file) => Some(file),
+        }
+    }
+}
+
 /// A channel type, ready to be called.
 pub struct Adapter {
-    /// The channel type: the file's name without `.wasm`.
+    /// The channel type: the file's name without its ending.
     pub name: Arc<str>,
     /// Name, version and digest, as every attempt records them.
     pub id: AdapterId,
@@ -49,7 +60,7 @@ pub struct Adapter {
     pub schema: SettingsSchema,
     /// Where it came from.
     pub origin: Origin,
-    /// Bytes of the component.
+    /// Bytes of the file.
     pub size: usize,
     /// What it imports.
     pub imports: Vec<String>,
@@ -61,14 +72,18 @@ pub struct Adapter {
     pub(super) pre: InstancePre<HostState>,
     pub(super) exports: Exports,
     pub(super) trial: Trial,
+    /// No other adapter or version of it has the same.
+    pub(super) serial: u64,
     grew: AtomicBool,
+    /// The most bytes of memory that a call has had.
+    memory: AtomicUsize,
 }
 
 /// Why a component is no adapter for this host: which step failed, and a sentence that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct LoadError {
-    /// `engine`, `read`, `pin`, `signature`, `validate`, `imports`, `exports`, `instantiate`, `describe`, `schema`, `settings`, `examples` or `calls`.
+    /// `engine`, `name`, `read`, `pin`, `signature`, `script`, `validate`, `imports`, `exports`, `instantiate`, `describe`, `schema`, `settings`, `examples` or `calls`.
     pub step: &'static str,
     /// For people.
     pub message: String,
@@ -91,37 +106,31 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 impl Adapter {
-    /// Everything between the bytes and the first call.
-    pub(super) fn load(
-        sandbox: &Sandbox,
-        cache: Option<&Cache>,
-        name: &str,
-        bytes: &[u8],
-        origin: Origin,
-    ) -> Result<Self, LoadError> {
-        let digest = digest(bytes);
-        check_is_component(bytes)?;
-        check_size(bytes, &sandbox.limits)?;
-        let (component, from_cache) = Cache::load_or_compile(cache, &sandbox.engine, &digest, bytes)
-            .map_err(|error| LoadError::new("validate", format!("not a valid component: {error:#}")))?;
-        let ty = component.component_type();
-        let imports: Vec<String> = ty.imports(&sandbox.engine).map(|(name, _)| name.to_owned()).collect();
-        let exports_named: Vec<String> = ty
-            .exports(&sandbox.engine)
-            .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)))
+    /// Everything between the machine code and the first call.
+    pub(super) fn load(sandbox: &Sandbox, name: &str, built: Built, origin: Origin) -> Result<Self, LoadError> {
+        let ty = built.component.component_type();
+        // An engine's code, and the memory that it begins with, are modules. Nobody else's are linked.
+        let imports: Vec<String> = ty
+            .imports(&sandbox.engine)
+            .filter(|(_, item)| !matches!(item.ty, ComponentItem::Module(_)))
             .map(|(name, _)| name.to_owned())
             .collect();
-        check_imports(&imports)?;
-        check_exports(&exports_named)?;
-        let pre = sandbox
+        let exported = |wanted: fn(&ComponentItem) -> bool| -> Vec<String> {
+            let wanted = ty.exports(&sandbox.engine).filter(|(_, item)| wanted(&item.ty));
+            wanted.map(|(name, _)| name.to_owned()).filter(|name| built.reads_replies || name != REPLIES).collect()
+        };
+        let exports_named = exported(|item| matches!(item, ComponentItem::ComponentInstance(_)));
+        fit::check_imports(&imports)?;
+        fit::check_exports(&exported(|item| !matches!(item, ComponentItem::Type(_))))?;
+        let pre = built
             .linker
-            .instantiate_pre(&component)
+            .instantiate_pre(&built.component)
             .map_err(|error| LoadError::new("imports", format!("{error:#}")))?;
         let has_replies = exports_named.iter().any(|name| name == REPLIES);
         let exports = Exports::find(&pre, has_replies).map_err(|error| wrong_types(&error.to_string()))?;
         let mut adapter = Self {
             name: name.into(),
-            id: AdapterId { name: name.to_owned(), version: String::new(), digest },
+            id: AdapterId { name: name.to_owned(), version: String::new(), digest: built.digest },
             description: Description {
                 title: String::new(),
                 version: String::new(),
@@ -131,15 +140,17 @@ impl Adapter {
             },
             schema: SettingsSchema::any(),
             origin,
-            size: bytes.len(),
+            size: built.size,
             imports,
             exports_named,
-            from_cache,
+            from_cache: built.from_cache,
             sandbox: sandbox.clone(),
             pre,
             exports,
             trial: Trial::default(),
+            serial: NEXT.fetch_add(1, Ordering::Relaxed),
             grew: AtomicBool::new(false),
+            memory: AtomicUsize::new(0),
         };
         adapter.learn()?;
         Ok(adapter)
@@ -153,11 +164,18 @@ impl Adapter {
         let description = self
             .call("describe", |store, instance| self.exports.describe(store, instance))
             .map_err(|error| LoadError::new("describe", error.to_string()))?;
+        bounds::description(&description)
+            .map_err(|message| LoadError::new("describe", format!("`describe` {message}")))?;
         self.schema =
             SettingsSchema::parse(&description.settings_schema).map_err(|message| LoadError::new("schema", message))?;
         self.id.version.clone_from(&description.version);
         self.description = description;
         Ok(())
+    }
+
+    /// What a call of it may use.
+    pub fn limits(&self) -> &Limits {
+        &self.sandbox.limits
     }
 
     /// Whether it reads the service's answers itself.
@@ -185,13 +203,24 @@ impl Adapter {
             "exports": self.exports_named,
             "reads_replies": self.reads_replies(),
             "grows_memory": self.grows_memory(),
+            "memory": self.memory(),
+            "isolation": self.sandbox.limits.isolation,
             "settings_schema": self.schema.document(),
         })
     }
 
-    pub(super) fn note_growth(&self, grew: bool) {
-        if grew && !self.grows_memory() {
+    /// The most bytes of memory that a call has had so far.
+    pub fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Looks first: what every call writes to, the cores would pass to and fro.
+    pub(super) fn note_memory(&self, state: &HostState) {
+        if state.grew && !self.grows_memory() {
             self.grew.store(true, Ordering::Relaxed);
+        }
+        if state.memory() > self.memory() {
+            self.memory.fetch_max(state.memory(), Ordering::Relaxed);
         }
     }
 }
@@ -203,85 +232,5 @@ impl std::fmt::Debug for Adapter {
 }
 
 fn wrong_types(what: &str) -> LoadError {
-    LoadError::new(
-        "exports",
-        format!(
-            "its exports do not have the types of the contract: {what}; rebuild it with this host's wit/channel.wit"
-        ),
-    )
-}
-
-/// Says what the bytes are instead, where that can be seen from their head.
-fn check_is_component(bytes: &[u8]) -> Result<(), LoadError> {
-    let refuse = |message: &str| Err(LoadError::new("validate", message));
-    match bytes {
-        [] => refuse("the file is empty"),
-        [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
-        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => refuse(
-            "a core WebAssembly module, not a component: build for wasm32-wasip2, or run `wasm-tools component new` on it",
-        ),
-        _ => refuse("not a WebAssembly component"),
-    }
-}
-
-/// Compiling takes time and memory by what there is to compile, so that is found out first.
-fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
-    let refuse = |message: String| Err(LoadError::new("validate", message));
-    if bytes.len() > limits.file {
-        return refuse(format!("{} bytes: more than its limit of {} (adapters.max_file)", bytes.len(), limits.file));
-    }
-    let mut functions = 0_usize;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload {
-            Ok(Payload::CodeSectionStart { count, .. }) => {
-                functions = functions.saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
-            }
-            Ok(_) => {}
-            Err(error) => return refuse(format!("not a valid component: {error}")),
-        }
-    }
-    if functions > limits.functions {
-        return refuse(format!(
-            "{functions} functions to compile: more than its limit of {} (adapters.max_functions)",
-            limits.functions
-        ));
-    }
-    Ok(())
-}
-
-fn check_imports(imports: &[String]) -> Result<(), LoadError> {
-    let refused: Vec<&str> = imports
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !INERT_WASI.iter().any(|known| name.starts_with(known)) && *name != LOG && *name != TYPES)
-        .collect();
-    let Some(first) = refused.first() else {
-        return Ok(());
-    };
-    let advice = if first.starts_with("wasi:sockets") || first.starts_with("wasi:http") {
-        "an adapter has no network: return a request, and the host sends it"
-    } else if first.starts_with("herald:channel/") {
-        "this host speaks herald:channel@0.1.0: rebuild the adapter with its wit/channel.wit"
-    } else {
-        "an adapter may import herald:channel/log and inert WASI (cli, clocks, filesystem, io, random)"
-    };
-    Err(LoadError::new(
-        "imports",
-        format!("imports {}, which is not available to adapters; {advice}", refused.join(", ")),
-    ))
-}
-
-fn check_exports(exports: &[String]) -> Result<(), LoadError> {
-    if exports.iter().any(|name| name == ADAPTER) {
-        return Ok(());
-    }
-    let speaks = "this host speaks herald:channel@0.1.0: rebuild the adapter with its wit/channel.wit";
-    let other = exports.iter().find(|name| name.starts_with("herald:channel/adapter"));
-    Err(LoadError::new(
-        "exports",
-        match other {
-            Some(other) => format!("exports {other}; {speaks}"),
-            None => format!("does not export {ADAPTER}; {speaks}"),
-        },
-    ))
+    LoadError::new("exports", format!("its exports do not have the types of the contract: {what}; {REBUILD}"))
 }

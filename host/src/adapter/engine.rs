@@ -1,34 +1,50 @@
-//! The sandbox: one engine, one linker, a fresh store for every call, and the limits of a call.
+//! The sandbox: one engine, one linker, a store for each call, and the limits of a call.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{fmt, sync::Arc, thread, time::Duration};
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, Store,
+    UpdateDeadline, WasmBacktraceDetails,
     component::{HasSelf, Linker},
 };
 
 use super::{
     bindings::v0_1::log,
     guestlog::GuestLog,
+    kept::{Kept, MOST_KEPT},
+    script::Engines,
     wasi::{self, Wasi},
 };
-use crate::clock::Stopwatch;
+use crate::{
+    clock::{Stopwatch, thread_time},
+    model::Isolation,
+};
 
 /// How often the epoch moves: a call overruns its time by no more than this.
 const TICK: Duration = Duration::from_millis(10);
+/// A call's processor time is asked for from here on; most have ended by then, and never ask. What came before is counted
+/// as so much at the most.
+const UNASKED: Duration = Duration::from_millis(20);
+/// By the clock a call may take so many times its processor time: other threads may go first.
+const PATIENCE: u32 = 10;
 /// Calls for deliveries that can be under way at once.
 pub(super) const MOST_CALLS: usize = 56;
 /// Calls that can be under way at once, describing and examples included.
 const INSTANCES: u32 = 64;
-/// A component may be built of several core modules (an adapter for WASI preview 1, say).
-const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
+/// What a component may be built of: several core modules (an adapter for WASI preview 1, the 38 that Python is linked
+/// of), which share a memory and a table as a rule; JavaScript by `componentize-qjs` has three of each. There is room for
+/// that many in every call, so that none ever lacks it because of others.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+const MEMORIES_PER_COMPONENT: u32 = 4;
+const TABLES_PER_COMPONENT: u32 = 4;
 /// Bytes of linear memory that a slot keeps between calls, so that a small guest touches no new page.
 const KEEP_RESIDENT: usize = 2 << 20;
 
-/// What one call may use, and what a component may be.
+/// What one call may use and shares with others, and what a component may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Wall time of a call.
+    /// Processor time of a call. What it waits for in the host counts like work; by the clock it may take ten times as
+    /// long, as other threads may go first.
     pub time: Duration,
     /// Bytes of linear memory, of all memories together.
     pub memory: usize,
@@ -46,6 +62,8 @@ pub struct Limits {
     pub file: usize,
     /// Functions of the component: each one has to be compiled.
     pub functions: usize,
+    /// How long a sandbox lives.
+    pub isolation: Isolation,
 }
 
 impl Default for Limits {
@@ -60,7 +78,20 @@ impl Default for Limits {
             log_line: 4 << 10,
             file: 64 << 20,
             functions: 100_000,
+            isolation: Isolation::Call,
         }
+    }
+}
+
+/// For an author: what a call may use.
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { time, memory, transfer, table_elements, stack, log_lines, log_line, .. } = self;
+        write!(
+            f,
+            "{time:?}, {memory} bytes of memory, {stack} of stack, {transfer} handed over, {table_elements} elements of \
+             tables, {log_lines} lines of log of {log_line} bytes"
+        )
     }
 }
 
@@ -69,25 +100,33 @@ impl Default for Limits {
 pub(super) struct Sandbox {
     pub engine: Engine,
     pub linker: Arc<Linker<HostState>>,
+    /// Those of adapters that keep theirs.
+    pub kept: Arc<Kept>,
     pub limits: Limits,
+    /// What runs scripts, once there has been one.
+    pub scripts: Arc<Engines>,
+    /// Failed calls come with a backtrace.
+    pub explain: bool,
 }
 
 impl Sandbox {
     /// Starts the engine and the thread that moves its epoch; the thread ends with the engine. `others` are limits that
     /// single adapters have: there is room for the largest.
-    pub fn new<'a>(limits: Limits, others: impl Iterator<Item = &'a Limits>) -> wasmtime::Result<Self> {
+    pub fn new<'a>(limits: Limits, others: impl Iterator<Item = &'a Limits>, explain: bool) -> wasmtime::Result<Self> {
         let room = others.fold(limits, |room, other| Limits {
             memory: room.memory.max(other.memory),
             table_elements: room.table_elements.max(other.table_elements),
             stack: room.stack.max(other.stack),
+            // Somebody keeps sandboxes.
+            isolation: if other.isolation == Isolation::Channel { other.isolation } else { room.isolation },
             ..room
         });
-        let engine = Engine::new(&config(&room))?;
+        let engine = Engine::new(&config(&room, explain))?;
         let mut linker = Linker::new(&engine);
         wasi::link(&mut linker)?;
         log::add_to_linker::<HostState, HasSelf<HostState>>(&mut linker, |state| state)?;
         tick(&engine)?;
-        Ok(Self { engine, linker: Arc::new(linker), limits })
+        Ok(Self { engine, linker: Arc::new(linker), kept: Arc::default(), limits, scripts: Arc::default(), explain })
     }
 
     /// The same with other limits.
@@ -100,23 +139,38 @@ impl Sandbox {
         let state = HostState::new(adapter.clone(), self.limits);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| state);
-        store.set_hostcall_fuel(self.limits.transfer);
-        let ticks = self.limits.time.as_millis().div_ceil(TICK.as_millis());
-        // One more: the current tick is already partly over.
-        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1));
+        // Captures nothing, so that no call pays for an allocation.
+        store.epoch_deadline_callback(|mut store| {
+            let left = store.data_mut().left_to_compute();
+            Ok(if left.is_zero() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(ticks(left)) })
+        });
+        self.arm(&mut store);
         store
+    }
+
+    /// Gives a store what a call may use, from now on.
+    pub fn arm(&self, store: &mut Store<HostState>) {
+        store.set_hostcall_fuel(self.limits.transfer);
+        store.set_epoch_deadline(ticks(self.limits.time.min(UNASKED)));
     }
 }
 
-fn config(room: &Limits) -> Config {
+/// Until that time is over. One more: the current tick is already partly over.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+fn config(room: &Limits, explain: bool) -> Config {
+    let kept = if room.isolation == Isolation::Channel { MOST_KEPT } else { 0 };
+    let instances = INSTANCES + kept;
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(INSTANCES)
+    pool.total_component_instances(instances)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        .total_core_instances(INSTANCES * 4)
-        .total_memories(INSTANCES * 2)
-        .total_tables(INSTANCES * 4)
-        .max_memories_per_component(4)
-        .max_tables_per_component(8)
+        .total_core_instances(instances * CORE_INSTANCES_PER_COMPONENT)
+        .total_memories(instances * MEMORIES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .total_tables(instances * TABLES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(room.table_elements)
         .max_memory_size(room.memory)
         .linear_memory_keep_resident(KEEP_RESIDENT)
@@ -129,6 +183,8 @@ fn config(room: &Limits) -> Config {
         .epoch_interruption(true)
         .concurrency_support(false)
         .max_wasm_stack(room.stack)
+        // Lines of the author's sources take the component's debug information, which nobody else needs.
+        .wasm_backtrace_details(if explain { WasmBacktraceDetails::Enable } else { WasmBacktraceDetails::Disable })
         .wasm_component_model(true);
     config
 }
@@ -165,6 +221,8 @@ pub(super) struct HostState {
     memory: usize,
     elements: usize,
     since: Stopwatch,
+    /// The thread's processor time at the call's start, as far as that is known when it is first asked for.
+    began_at: Option<Duration>,
     pub wasi: Option<Box<Wasi>>,
 }
 
@@ -178,19 +236,48 @@ impl HostState {
             memory: 0,
             elements: 0,
             since: Stopwatch::start(),
+            began_at: None,
             wasi: None,
         }
     }
 
-    /// What is left of the call's time.
+    /// What one call has had is no other's: its time, its log, its limits.
+    pub fn begin(&mut self) {
+        self.log.begin();
+        self.exceeded = None;
+        self.grew = false;
+        self.since = Stopwatch::start();
+        self.began_at = None;
+    }
+
+    /// Bytes of its memories.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// What is left of the call's time to one that waits.
     pub fn time_left(&self) -> Duration {
         self.limits.time.saturating_sub(self.since.elapsed())
+    }
+
+    /// What is left of the call's time to one that computes: only what its thread has had of a processor counts.
+    fn left_to_compute(&mut self) -> Duration {
+        let elapsed = self.since.elapsed();
+        // Where no thread's time can be told, the clock's counts.
+        let now = thread_time().unwrap_or(elapsed);
+        let before = elapsed.min(UNASKED + TICK);
+        let used = now.saturating_sub(*self.began_at.get_or_insert(now.saturating_sub(before)));
+        let patience = self.limits.time.saturating_mul(PATIENCE);
+        if elapsed >= patience {
+            self.exceeded = Some(format!("time by the clock: {patience:?}"));
+        }
+        self.limits.time.saturating_sub(used).min(patience.saturating_sub(elapsed))
     }
 
     /// Writes what the guest printed to the log.
     pub fn flush_output(&mut self) {
         if let Some(wasi) = &self.wasi {
-            let output = wasi.printed();
+            let output = wasi.take_printed();
             for line in String::from_utf8_lossy(&output).lines() {
                 self.log.write(tracing::Level::INFO, line);
             }

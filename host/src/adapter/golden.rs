@@ -1,27 +1,39 @@
 //! Golden examples of an adapter: an event and settings, the request that must come of them, and what a response means.
 //!
 //! A folder per case: `event.json`, `settings.json`, `request.json`, and where they matter `context.json`,
-//! `response.json` with `verdict.json`. They stand in a folder `NAME.cases` beside `NAME.wasm`, where they are run before
-//! a file is published, and in the built-in adapters' sources, where the tests run them.
+//! `response.json` with `verdict.json`. Where a case takes several requests, `response.json` is a list: the answers to
+//! them in turn, each interpreted with the state that came with its request; then `verdict.json` is a list, too. The
+//! cases stand in a folder `NAME.cases` beside `NAME.wasm`, where they are run before a file is published, in the built-in
+//! adapters' sources, where the tests run them, and in an author's project.
+
+mod difference;
+mod shape;
 
 use std::{
-    fmt::Write,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
-use super::component::{Adapter, LoadError};
+pub use self::{difference::Difference, shape::rendered_json};
+use self::{difference::differ, shape::verdict_json};
+use super::{
+    call::CallError,
+    component::{Adapter, LoadError},
+};
 use crate::{
     files,
-    model::{Body, Context, Event, EventType, Request, Response, Verdict},
+    model::{Context, Event, EventType, Response, Verdict},
 };
 
 /// Far more than any example needs.
 const MAX_FILE: usize = 8 << 20;
+/// What an adapter has made of a case, as files.
+const REQUEST: &str = "request.json";
+const VERDICT: &str = "verdict.json";
 
 /// One example.
 pub struct Case {
@@ -31,8 +43,29 @@ pub struct Case {
     pub event: Event,
     /// Time, attempt, settings.
     pub context: Context,
-    expected: Value,
-    reply: Option<(Response, Value)>,
+    /// The settings as they stand in the file.
+    pub settings: Value,
+    folder: PathBuf,
+    replies: Option<Replies>,
+    /// What must come out; none where that is not written yet.
+    request: Option<Value>,
+    verdict: Option<Value>,
+}
+
+/// One answer, or the answers to several requests in turn.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Replies {
+    One(Response),
+    InTurn(Vec<Response>),
+}
+
+/// What an adapter makes of a case, as the files have it.
+pub struct Outcome {
+    /// Of `request.json`: the request, or the refusal.
+    pub request: Value,
+    /// Of `verdict.json`, where there is a response.
+    pub verdict: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -70,9 +103,14 @@ pub fn read(folder: &Path) -> Result<Vec<Case>, String> {
     folders.iter().map(|folder| Case::read(folder)).collect()
 }
 
+/// Where the examples of a file stand.
+pub fn beside(file: &Path) -> PathBuf {
+    file.with_extension("cases")
+}
+
 /// The examples beside a file, if there are any.
 pub(super) fn check_beside(adapter: &Adapter, file: &Path) -> Result<(), LoadError> {
-    let folder = file.with_extension("cases");
+    let folder = beside(file);
     if !folder.is_dir() {
         return Ok(());
     }
@@ -89,10 +127,6 @@ impl Case {
         let event: EventFile = file(folder, "event.json")?;
         let context: ContextFile = optional(folder, "context.json")?.unwrap_or_default();
         let settings: Value = file(folder, "settings.json")?;
-        let reply = match optional(folder, "response.json")? {
-            Some(response) => Some((response, file(folder, "verdict.json")?)),
-            None => None,
-        };
         Ok(Self {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             context: Context {
@@ -117,25 +151,79 @@ impl Case {
                 data: event.data,
                 payload: Bytes::new(),
             },
-            expected: file(folder, "request.json")?,
-            reply,
+            settings,
+            replies: optional(folder, "response.json")?,
+            request: optional(folder, REQUEST)?,
+            verdict: optional(folder, VERDICT)?,
+            folder: folder.to_owned(),
         })
+    }
+
+    /// What the adapter makes of it.
+    pub fn outcome(&self, adapter: &Adapter) -> Result<Outcome, CallError> {
+        let request = rendered_json(&adapter.render(&self.context, &self.event)?);
+        let verdict = match &self.replies {
+            None => None,
+            Some(Replies::One(response)) => Some(verdict_json(&self.interpret(adapter, &[], response)?)),
+            Some(Replies::InTurn(responses)) => Some(self.converse(adapter, responses)?),
+        };
+        Ok(Outcome { request, verdict })
+    }
+
+    fn interpret(&self, adapter: &Adapter, state: &[u8], response: &Response) -> Result<Verdict, CallError> {
+        adapter.interpret(&self.context, &self.event, state, response)
+    }
+
+    /// A verdict an answer, up to the first that asks for no further request: more answers are not asked for.
+    fn converse(&self, adapter: &Adapter, responses: &[Response]) -> Result<Value, CallError> {
+        let (mut verdicts, mut state) = (Vec::new(), Vec::new());
+        for response in responses {
+            let verdict = self.interpret(adapter, &state, response)?;
+            verdicts.push(verdict_json(&verdict));
+            match verdict {
+                Verdict::Next(hop) => state = hop.state,
+                _ => break,
+            }
+        }
+        Ok(Value::Array(verdicts))
+    }
+
+    /// Where an outcome is another than the files say. A file that is missing is as good as `null`.
+    pub fn differences(&self, outcome: &Outcome) -> Vec<Difference> {
+        let nothing = Value::Null;
+        let mut found = Vec::new();
+        differ("request", self.request.as_ref().unwrap_or(&nothing), &outcome.request, &mut found);
+        let (expected, actual) = (self.verdict.as_ref(), outcome.verdict.as_ref());
+        differ("verdict", expected.unwrap_or(&nothing), actual.unwrap_or(&nothing), &mut found);
+        found
     }
 
     /// Runs it; the error lists what differs.
     pub fn run(&self, adapter: &Adapter) -> Result<(), String> {
-        let rendered = adapter.render(&self.context, &self.event).map_err(|error| error.to_string())?;
-        let actual = match rendered {
-            Ok(request) => request_json(&request),
-            Err(refusal) => json!({ "refusal": refusal }),
-        };
-        compare("request", &self.expected, &actual)?;
-        let Some((response, expected)) = &self.reply else {
+        let outcome = self.outcome(adapter).map_err(|error| error.to_string())?;
+        let differences = self.differences(&outcome);
+        if differences.is_empty() {
             return Ok(());
-        };
-        let verdict =
-            adapter.interpret(&self.context, &self.event, &[], response).map_err(|error| error.to_string())?;
-        compare("verdict", expected, &verdict_json(&verdict))
+        }
+        Err(differences.iter().map(ToString::to_string).collect())
+    }
+
+    /// Makes the outcome what is expected: writes the files that say something else, and returns them.
+    pub fn bless(&self, outcome: &Outcome) -> io::Result<Vec<PathBuf>> {
+        let mut written = Vec::new();
+        let files =
+            [(REQUEST, &self.request, Some(&outcome.request)), (VERDICT, &self.verdict, outcome.verdict.as_ref())];
+        for (name, before, now) in files {
+            let path = self.folder.join(name);
+            match now {
+                Some(now) if before.as_ref() != Some(now) => fs::write(&path, format!("{now:#}\n"))?,
+                // There is no response any more, and so nothing to say of one.
+                None if before.is_some() => fs::remove_file(&path)?,
+                _ => continue,
+            }
+            written.push(path);
+        }
+        Ok(written)
     }
 }
 
@@ -147,69 +235,8 @@ fn optional<T: for<'a> Deserialize<'a>>(folder: &Path, name: &str) -> Result<Opt
     let path = folder.join(name);
     let bytes = match files::read(&path, MAX_FILE) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("{}: {error}", path.display())),
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// A request as `request.json` writes it: a JSON body as JSON, so that a difference can be read.
-fn request_json(request: &Request) -> Value {
-    let body = match &request.body {
-        Body::Empty => json!("empty"),
-        Body::Payload => json!("payload"),
-        Body::Text(text) => match serde_json::from_str::<Value>(text) {
-            Ok(value) => json!({ "json": value }),
-            Err(_) => json!({ "text": text }),
-        },
-        Body::Bytes(bytes) => json!({ "bytes": bytes }),
-    };
-    json!({
-        "method": request.method, "url": request.url, "headers": request.headers, "body": body, "auth": request.auth,
-    })
-}
-
-fn verdict_json(verdict: &Verdict) -> Value {
-    match verdict {
-        Verdict::Delivered { reference } => json!({ "delivered": { "reference": reference } }),
-        Verdict::Retry { reason, after_ms } => {
-            json!({ "retry": { "reason": reason, "after_ms": after_ms } })
-        }
-        Verdict::Rejected(reason) => json!({ "rejected": reason }),
-        Verdict::Disable(reason) => json!({ "disable": reason }),
-        Verdict::Next(hop) => {
-            json!({ "next": { "request": request_json(&hop.request), "state": hop.state } })
-        }
-    }
-}
-
-fn compare(what: &str, expected: &Value, actual: &Value) -> Result<(), String> {
-    let mut differences = String::new();
-    differ(what, expected, actual, &mut differences);
-    if differences.is_empty() { Ok(()) } else { Err(differences) }
-}
-
-/// Writes a line for each place in which the two differ.
-fn differ(place: &str, expected: &Value, actual: &Value, out: &mut String) {
-    match (expected, actual) {
-        (Value::Object(e), Value::Object(a)) => {
-            for (name, expected) in e {
-                let actual = a.get(name).unwrap_or(&Value::Null);
-                differ(&format!("{place}/{name}"), expected, actual, out);
-            }
-            for (name, actual) in a.iter().filter(|(name, _)| !e.contains_key(*name)) {
-                differ(&format!("{place}/{name}"), &Value::Null, actual, out);
-            }
-        }
-        (Value::Array(e), Value::Array(a)) if e.len() == a.len() => {
-            for (index, (expected, actual)) in e.iter().zip(a).enumerate() {
-                differ(&format!("{place}/{index}"), expected, actual, out);
-            }
-        }
-        _ if expected != actual => {
-            // Writing to a string does not fail.
-            let _ = writeln!(out, "{place}:\n  expected {expected}\n  got      {actual}");
-        }
-        _ => {}
-    }
 }

@@ -20,6 +20,12 @@ impl GuestLog {
         Self { adapter, lines: 0, most_lines, longest, last_error: None }
     }
 
+    /// Another call begins.
+    pub fn begin(&mut self) {
+        self.lines = 0;
+        self.last_error = None;
+    }
+
     /// Writes a line, unless this call has written its share.
     pub fn write(&mut self, level: Level, message: &str) {
         self.lines = self.lines.saturating_add(1);

@@ -3,19 +3,26 @@
 //! The only place that knows wasmtime. Imports nothing else of this crate but `model`, `clock` and `wake`.
 
 mod bindings;
+mod bounds;
 mod builtin;
 mod cache;
 mod call;
+mod compile;
 mod component;
 mod engine;
+mod fit;
 pub mod golden;
 mod guestlog;
+mod kept;
+mod load;
 mod pace;
+mod printed;
 mod published;
 mod registry;
 mod rollback;
 mod scan;
 mod schema;
+mod script;
 mod signature;
 mod threads;
 mod trial;

@@ -1,6 +1,10 @@
 //! What a registry is made of and what it publishes. Data: must not load anything itself.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use minisign_verify::PublicKey;
 use serde::Serialize;
@@ -19,6 +23,8 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// Where machine code is kept; none: compiled at every start.
     pub cache: Option<Cache>,
+    /// Files of much code are compiled beside everything else, and published when that is done: for who watches the folder.
+    pub compiles_beside: bool,
     /// Of every adapter that has none of its own.
     pub limits: Limits,
     /// Of single adapters, by name.
@@ -27,6 +33,8 @@ pub struct Options {
     pub require: BTreeMap<String, String>,
     /// Who must have signed a file; nobody: it need not be signed.
     pub signed_by: Vec<PublicKey>,
+    /// For an author: calls that fail come with a backtrace.
+    pub explain: bool,
 }
 
 impl Options {
@@ -67,9 +75,38 @@ pub struct Published {
     pub adapters: BTreeMap<String, Arc<Adapter>>,
     /// By the name that the file would have had.
     pub refused: BTreeMap<String, Refused>,
+    /// The names of files that are being compiled: what served before serves on.
+    pub compiling: BTreeSet<String>,
 }
 
 impl Published {
+    /// That file is good as it is; what serves is this, or what serves already.
+    pub(super) fn good(&mut self, name: &str, adapter: Option<Adapter>) {
+        self.refused.remove(name);
+        self.compiling.remove(name);
+        if let Some(adapter) = adapter {
+            self.adapters.insert(name.to_owned(), Arc::new(adapter));
+        }
+    }
+
+    /// That file is being compiled.
+    pub(super) fn comes(&mut self, name: &str) {
+        self.compiling.insert(name.to_owned());
+    }
+
+    /// That file is none.
+    pub(super) fn bad(&mut self, name: &str, refused: Refused) {
+        self.compiling.remove(name);
+        self.refused.insert(name.to_owned(), refused);
+    }
+
+    /// There is no such file any more.
+    pub(super) fn gone(&mut self, name: &str) {
+        self.refused.remove(name);
+        self.compiling.remove(name);
+        self.adapters.remove(name);
+    }
+
     /// Everything about all of them, for the API and the command line.
     pub fn account(&self) -> Value {
         let adapters: Vec<Value> = self.adapters.values().map(|adapter| adapter.account()).collect();
@@ -86,7 +123,7 @@ impl Published {
                 })
             })
             .collect();
-        json!({ "adapters": adapters, "refused": refused })
+        json!({ "adapters": adapters, "refused": refused, "compiling": self.compiling })
     }
 }
 

@@ -16,13 +16,13 @@ use tokio::sync::watch;
 
 use super::{
     builtin,
+    compile::Compiler,
     component::{Adapter, LoadError, Origin, digest},
     engine::Sandbox,
     golden,
     published::{LiveChannel, Options, Published, Refused},
-    scan::{Found, Scan, Sight},
+    scan::{ENDINGS, Found, Scan, Sight},
     schema::SettingProblem,
-    signature,
 };
 
 /// A cheap handle to all adapters.
@@ -30,7 +30,8 @@ use super::{
 pub struct Registry(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
+    pub(super) compiler: Compiler,
     pub(super) options: Options,
     published: ArcSwap<Published>,
     /// Counts publications, for those who wait for one.
@@ -51,14 +52,17 @@ pub(super) struct State {
 impl Registry {
     /// Loads what is compiled in and what the folder holds now.
     pub fn open(options: Options, channels: Vec<LiveChannel>) -> Result<Self, LoadError> {
+        let sandbox = Sandbox::new(options.limits, options.limits_of.values(), options.explain)
+            .map_err(|error| LoadError::new("engine", format!("the sandbox can't be set up: {error:#}")))?;
+        let waker = Arc::default();
         let registry = Self(Arc::new(Inner {
-            sandbox: Sandbox::new(options.limits, options.limits_of.values())
-                .map_err(|error| LoadError::new("engine", format!("the sandbox can't be set up: {error:#}")))?,
+            compiler: Compiler::new(options.cache.clone(), Arc::clone(&waker)),
+            sandbox,
             options,
             published: ArcSwap::default(),
             changes: watch::Sender::new(0),
             state: Mutex::new(State { scan: Scan::default(), channels, proven: BTreeMap::new() }),
-            waker: Arc::default(),
+            waker,
         }));
         for (name, bytes) in builtin::ALL {
             match registry.load(name, bytes, Origin::BuiltIn) {
@@ -95,29 +99,6 @@ impl Registry {
         self.0.options.folder.as_ref()
     }
 
-    /// Loads a component without publishing it: for `adapters inspect` and for golden tests.
-    pub fn load(&self, name: &str, bytes: &[u8], origin: Origin) -> Result<Adapter, LoadError> {
-        let options = &self.0.options;
-        options.check_pin(name, &digest(bytes))?;
-        self.check_signature(bytes, &origin)?;
-        Adapter::load(&self.0.sandbox.with(options.limits(name)), options.cache.as_ref(), name, bytes, origin)
-    }
-
-    /// What is compiled in is a part of this program; of everything else the signature stands beside the bytes.
-    fn check_signature(&self, bytes: &[u8], origin: &Origin) -> Result<(), LoadError> {
-        let options = &self.0.options;
-        let copy = |file| options.cache.as_ref().map(|cache| cache.good(file));
-        let file = match origin {
-            Origin::File(file) => Some(file.clone()),
-            Origin::LastGood(file) => copy(file),
-            Origin::BuiltIn => None,
-        };
-        match file.filter(|_| !options.signed_by.is_empty()) {
-            Some(file) => signature::check(&options.signed_by, bytes, &file),
-            None => Ok(()),
-        }
-    }
-
     /// Takes over changed channels, unless an adapter refuses their settings: then nothing changes, and everything that
     /// is wrong is told, with the channel's name. A channel whose adapter is missing waits for it.
     pub fn adopt(&self, channels: Vec<LiveChannel>) -> Result<(), Vec<(String, SettingProblem)>> {
@@ -135,6 +116,7 @@ impl Registry {
             return Err(problems);
         }
         state.channels = channels;
+        self.0.sandbox.kept.clear();
         // A version that was refused for the old settings may fit the new ones.
         for (name, refused) in &published.refused {
             if refused.error.step == "settings" {
@@ -150,6 +132,9 @@ impl Registry {
         let folder = self.0.options.folder.as_ref()?;
         let mut state = self.state();
         self.judge(&mut state);
+        for name in self.0.compiler.finished() {
+            state.scan.forget(&name);
+        }
         let sights = match state.scan.look(folder, settle) {
             Ok(sights) => sights,
             Err(error) => {
@@ -163,6 +148,7 @@ impl Registry {
         let mut again = None;
         for sight in sights {
             match sight {
+                Sight::Settled(found) if !found.rivals.is_empty() => self.refuse(&found, None, clash(&found)),
                 Sight::Settled(found) => match found.read(self.0.options.limits(&found.name).file) {
                     Ok(bytes) => self.examine(&mut state, &found, &bytes),
                     Err(error) => {
@@ -174,6 +160,7 @@ impl Registry {
                 Sight::Moving(left) => again = Some(again.map_or(left, |a: Duration| a.min(left))),
                 Sight::Gone(name) => {
                     state.proven.remove(&name);
+                    self.0.compiler.forget(&name);
                     self.remove(&name, folder);
                 }
             }
@@ -193,13 +180,15 @@ impl Registry {
             return;
         }
         let current = published.adapters.get(name);
-        let unchanged =
-            current.is_some_and(|adapter| adapter.id.digest == digest && matches!(adapter.origin, Origin::File(_)));
+        let unchanged = current.is_some_and(|adapter| {
+            adapter.id.digest == digest && matches!(&adapter.origin, Origin::File(file) if *file == found.path)
+        });
         if unchanged {
             return self.publish(name, None);
         }
         match self.prepare(state, found, bytes) {
-            Ok(adapter) => {
+            Ok(None) => self.change(|published| published.comes(name)),
+            Ok(Some(adapter)) => {
                 tracing::info!(
                     adapter = name,
                     version = adapter.id.version,
@@ -209,6 +198,9 @@ impl Registry {
                     replaces = current.map(|old| old.id.version.as_str()),
                     "adapter loaded"
                 );
+                if let Some(current) = current {
+                    warn_of_more_hosts(current, &adapter);
+                }
                 self.try_out(state, found, &adapter, bytes);
                 self.publish(name, Some(adapter));
             }
@@ -216,12 +208,14 @@ impl Registry {
         }
     }
 
-    /// Loads the bytes and holds them against the channels and the examples.
-    fn prepare(&self, state: &State, found: &Found, bytes: &[u8]) -> Result<Adapter, LoadError> {
-        let adapter = self.load(&found.name, bytes, Origin::File(found.path.clone()))?;
+    /// Loads the bytes and holds them against the channels and the examples. `None`: they are being compiled.
+    fn prepare(&self, state: &State, found: &Found, bytes: &[u8]) -> Result<Option<Adapter>, LoadError> {
+        let Some(adapter) = self.load_or_begin(&found.name, bytes, Origin::File(found.path.clone()))? else {
+            return Ok(None);
+        };
         check_channels(&state.channels, &adapter)?;
         golden::check_beside(&adapter, &found.path)?;
-        Ok(adapter)
+        Ok(Some(adapter))
     }
 
     fn refuse(&self, found: &Found, digest: Option<String>, error: LoadError) {
@@ -237,9 +231,7 @@ impl Registry {
             keeps = kept.map(|adapter| adapter.id.version.clone()),
             "adapter refused: {error}"
         );
-        self.change(|published| {
-            published.refused.insert(name.to_owned(), refused);
-        });
+        self.change(|published| published.bad(name, refused));
     }
 
     /// At a start there is no version in memory to go on with: the copy of the last good one serves.
@@ -254,7 +246,9 @@ impl Registry {
 
     fn remove(&self, name: &str, folder: &Path) {
         if let Some(cache) = &self.0.options.cache {
-            cache.forget_good(&folder.join(format!("{name}.wasm")));
+            for ending in ENDINGS {
+                cache.forget_good(&folder.join(format!("{name}.{ending}")));
+            }
         }
         let built_in = builtin::ALL.iter().find(|(built_in, _)| *built_in == name);
         tracing::info!(adapter = name, built_in = built_in.is_some(), "adapter removed");
@@ -262,10 +256,7 @@ impl Registry {
         if let Some((_, Ok(adapter))) = built_in {
             return self.publish(name, Some(adapter));
         }
-        self.change(|published| {
-            published.refused.remove(name);
-            published.adapters.remove(name);
-        });
+        self.change(|published| published.gone(name));
         if let Some((bytes, Err(error))) = built_in {
             self.refuse(&Found::built_in(name), Some(digest(bytes)), error);
         }
@@ -273,15 +264,10 @@ impl Registry {
 
     /// `None`: what is published under that name is good as it is; a refusal of another file's is over.
     fn publish(&self, name: &str, adapter: Option<Adapter>) {
-        if adapter.is_none() && !self.published().refused.contains_key(name) {
-            return;
+        let published = self.published();
+        if adapter.is_some() || published.refused.contains_key(name) || published.compiling.contains(name) {
+            self.change(|published| published.good(name, adapter));
         }
-        self.change(|published| {
-            published.refused.remove(name);
-            if let Some(adapter) = adapter {
-                published.adapters.insert(name.to_owned(), Arc::new(adapter));
-            }
-        });
     }
 
     /// One swap; only a reconcile changes anything, and it holds the state's lock.
@@ -289,12 +275,38 @@ impl Registry {
         let mut next = Published::clone(&self.published());
         change(&mut next);
         self.0.published.store(Arc::new(next));
+        self.0.sandbox.kept.clear();
         self.0.changes.send_modify(|count| *count += 1);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The secrets of its channels may be sent to whatever hosts an adapter declares.
+fn warn_of_more_hosts(old: &Adapter, new: &Adapter) {
+    let hosts = &new.description.hosts;
+    let more: Vec<_> = hosts.iter().filter(|host| !old.description.hosts.contains(host)).map(String::as_str).collect();
+    if !more.is_empty() {
+        tracing::warn!(
+            adapter = &*new.name,
+            version = new.id.version,
+            hosts = more.join(", "),
+            "the new version declares more hosts than the one before: its channels' secrets may be sent there, where \
+             `hosts` of the channel does not narrow that"
+        );
+    }
+}
+
+/// Which of them is meant can't be known.
+fn clash(found: &Found) -> LoadError {
+    let names: Vec<_> = [&found.path]
+        .into_iter()
+        .chain(&found.rivals)
+        .filter_map(|path| Some(path.file_name()?.to_string_lossy()))
+        .collect();
+    LoadError::new("name", format!("{} would be the same adapter: remove or rename all but one", names.join(" and ")))
 }
 
 /// Whether all channels of the adapter's name would work with it.

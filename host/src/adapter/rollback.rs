@@ -115,7 +115,7 @@ impl Registry {
         let error = LoadError::new("calls", message);
         let refused = Refused { file: file.clone(), digest: Some(bad.id.digest.clone()), error };
         self.change(|published| {
-            published.refused.insert(name.to_owned(), refused);
+            published.bad(name, refused);
             published.adapters.insert(name.to_owned(), before);
         });
     }

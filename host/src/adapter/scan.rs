@@ -1,7 +1,7 @@
 //! What a folder holds, and which of it has changed since the last look. Knows files, not components.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -18,13 +18,18 @@ pub(super) struct Scan {
 }
 
 struct Known {
-    stamp: Stamps,
+    files: Files,
     since: Stopwatch,
     examined: bool,
 }
 
 /// Of a file and of its signature.
 type Stamps = (Stamp, Option<Stamp>);
+/// The files of one name, in the order of their endings. More than one is an error.
+type Files = Vec<(PathBuf, Stamps)>;
+
+/// What an adapter's file is called behind its name: a component, a script, a template.
+pub(super) const ENDINGS: [&str; 3] = ["js", "toml", "wasm"];
 
 /// What changes when a file's content does, without reading it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,16 +54,18 @@ pub(super) enum Sight {
 
 /// A file that may be an adapter.
 pub(super) struct Found {
-    /// Its name without `.wasm`.
+    /// Its name without its ending.
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
+    /// Files that would have the same name.
+    pub rivals: Vec<PathBuf>,
 }
 
 impl Found {
     /// What stands in for the file of an adapter that is compiled in.
     pub fn built_in(name: &str) -> Self {
-        Self { name: name.to_owned(), path: "built in".into() }
+        Self { name: name.to_owned(), path: "built in".into(), rivals: Vec::new() }
     }
 
     /// Its bytes, if they are not more than `most`.
@@ -78,22 +85,28 @@ impl Scan {
             self.files.remove(&name);
             sights.push(Sight::Gone(name));
         }
-        for (name, (path, stamp)) in present {
-            let known = self.files.entry(name.clone()).or_insert_with(|| Known {
-                stamp,
-                since: Stopwatch::start(),
-                examined: false,
-            });
-            if known.stamp != stamp {
-                *known = Known { stamp, since: Stopwatch::start(), examined: false };
-            }
+        for (name, files) in present {
+            let fresh = |files| Known { files, since: Stopwatch::start(), examined: false };
+            let known = match self.files.entry(name.clone()) {
+                Entry::Vacant(entry) => entry.insert(fresh(files)),
+                Entry::Occupied(entry) => {
+                    let known = entry.into_mut();
+                    if known.files != files {
+                        *known = fresh(files);
+                    }
+                    known
+                }
+            };
             if known.examined {
                 continue;
             }
             let left = settle.saturating_sub(known.since.elapsed());
             if left.is_zero() {
                 known.examined = true;
-                sights.push(Sight::Settled(Found { name, path }));
+                let mut paths = known.files.iter().map(|(path, _)| path.clone());
+                if let Some(path) = paths.next() {
+                    sights.push(Sight::Settled(Found { name, path, rivals: paths.collect() }));
+                }
             } else {
                 sights.push(Sight::Moving(left));
             }
@@ -117,9 +130,10 @@ impl Scan {
     }
 }
 
-/// The files that may be adapters: `NAME.wasm`, links followed, hidden ones (editors' and copies in progress) left out.
-fn list(folder: &Path) -> io::Result<BTreeMap<String, (PathBuf, Stamps)>> {
-    let mut files = BTreeMap::new();
+/// The files that may be adapters: `NAME.wasm`, `NAME.js`, `NAME.toml`, links followed, hidden ones (editors' and copies in
+/// progress) left out.
+fn list(folder: &Path) -> io::Result<BTreeMap<String, Files>> {
+    let mut files: BTreeMap<String, Files> = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let Some(name) = adapter_name(&path) else {
@@ -130,14 +144,18 @@ fn list(folder: &Path) -> io::Result<BTreeMap<String, (PathBuf, Stamps)>> {
             // With a signature that has come, gone or changed, the file is another one.
             let signature = fs::metadata(signature::path_of(&path)).ok();
             let stamps = (stamp(&metadata), signature.as_ref().map(stamp));
-            files.insert(name, (path, stamps));
+            files.entry(name).or_default().push((path, stamps));
         }
+    }
+    for files in files.values_mut() {
+        files.sort_by(|(a, _), (b, _)| a.cmp(b));
     }
     Ok(files)
 }
 
 fn adapter_name(path: &Path) -> Option<String> {
-    if path.extension()? != "wasm" {
+    let ending = path.extension()?;
+    if !ENDINGS.iter().any(|known| ending == *known) {
         return None;
     }
     let name = path.file_stem()?.to_str()?;

@@ -9,6 +9,10 @@ use serde_json::Value;
 
 use super::visits;
 
+/// Patterns of a schema, and bytes that each may take when it is compiled.
+const MOST_PATTERNS: usize = 200;
+const PATTERN: usize = 1 << 20;
+
 /// A JSON Schema (2020-12) in which `"writeOnly": true` marks secrets.
 pub struct SettingsSchema {
     document: Value,
@@ -34,8 +38,14 @@ impl SettingsSchema {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let document: Value =
             serde_json::from_str(text).map_err(|error| format!("its settings schema is not JSON: {error}"))?;
+        let patterns = patterns(&document);
+        if patterns > MOST_PATTERNS {
+            return Err(format!("its settings schema has {patterns} patterns: its limit is {MOST_PATTERNS}"));
+        }
         let validator = jsonschema::options()
             .with_draft(jsonschema::Draft::Draft202012)
+            // Matched in time that grows with the text alone: the pattern is a stranger's, the text perhaps another's.
+            .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(PATTERN).dfa_size_limit(PATTERN))
             .should_validate_formats(true)
             .build(&document)
             .map_err(|error| format!("its settings schema is not a JSON Schema: {error}"))?;
@@ -123,6 +133,22 @@ impl SettingsSchema {
             }
             _ => {}
         }
+    }
+}
+
+/// Whatever may be taken for a pattern, however deep: all of them are compiled when the schema is read.
+fn patterns(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => {
+            let own = |(name, member): (&String, &Value)| match name.as_str() {
+                "pattern" => 1,
+                "patternProperties" => member.as_object().map_or(0, serde_json::Map::len),
+                _ => 0,
+            };
+            members.iter().map(own).sum::<usize>() + members.values().map(patterns).sum::<usize>()
+        }
+        Value::Array(items) => items.iter().map(patterns).sum(),
+        _ => 0,
     }
 }
 
@@ -223,6 +249,18 @@ mod tests {
                 schema.check(&json!({"a": 1}));
             }
         }
+    }
+
+    #[test]
+    fn what_its_patterns_take_is_bounded() {
+        let refused = |document: Value| SettingsSchema::parse(&document.to_string()).err().unwrap();
+        let many: Vec<_> = (0..201).map(|n| json!({"pattern": format!("^a{n}$")})).collect();
+        assert!(refused(json!({"anyOf": many})).contains("201 patterns: its limit is 200"));
+        // A hundred megabytes of automaton.
+        assert!(refused(json!({"pattern": r"^(\pL{1,200}){1,200}$"})).contains("not a JSON Schema"));
+        let schema = schema(&json!({"properties": {"url": {"pattern": "^https://[a-z.]+/"}}}));
+        assert!(schema.check(&json!({"url": "https://example.com/"})).is_empty());
+        assert_eq!(schema.check(&json!({"url": "http://example.com/"})).len(), 1);
     }
 
     #[test]

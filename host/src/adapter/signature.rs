@@ -3,6 +3,9 @@
 //!
 //! Only of the kind that minisign has made since 2021, over a hash of the file: a reader of the older one can be led to take
 //! a signature for that of other bytes.
+//!
+//! A signature does not bind a name: whatever one of the keys has signed would do for every file. So a name in its trusted
+//! comment, where minisign puts it, must be the file's.
 
 use std::{
     io,
@@ -29,8 +32,9 @@ pub(super) fn read(file: &Path) -> io::Result<Vec<u8>> {
     files::read(&path_of(file), LONGEST)
 }
 
-/// Refuses bytes that the signature beside the file does not say one of these keys has signed.
-pub(super) fn check(keys: &[PublicKey], bytes: &[u8], file: &Path) -> Result<(), LoadError> {
+/// Refuses bytes that the signature beside the file does not say one of these keys has signed, or has signed under another
+/// name than that of `named`, which stands elsewhere where the file is a copy.
+pub(super) fn check(keys: &[PublicKey], bytes: &[u8], file: &Path, named: &Path) -> Result<(), LoadError> {
     let refuse = |message: String| Err(LoadError::new("signature", message));
     let place = path_of(file);
     let place = place.file_name().unwrap_or_default().display();
@@ -48,7 +52,13 @@ pub(super) fn check(keys: &[PublicKey], bytes: &[u8], file: &Path) -> Result<(),
     };
     let errors: Vec<Error> = keys.iter().filter_map(|key| key.verify(bytes, &signature, false).err()).collect();
     if errors.len() < keys.len() {
-        return Ok(());
+        let named = named.file_name().unwrap_or_default().display().to_string();
+        return match signed_name(&signature).filter(|signed| *signed != named) {
+            Some(signed) => refuse(format!(
+                "its signature {place} is for a file of another name, {signed}: put the right file there, or sign it as {named}"
+            )),
+            None => Ok(()),
+        };
     }
     if errors.iter().any(|error| matches!(error, Error::UnexpectedAlgorithm)) {
         return refuse(format!(
@@ -59,4 +69,9 @@ pub(super) fn check(keys: &[PublicKey], bytes: &[u8], file: &Path) -> Result<(),
         return refuse(format!("its signature {place} is by none of the {} keys of adapters.signed_by", keys.len()));
     }
     refuse(format!("its signature {place} is not of this content: one of the two is another one's, or was changed"))
+}
+
+/// What minisign writes by itself: `timestamp:1556193335\tfile:NAME\thashed`. It is signed with the rest.
+fn signed_name(signature: &Signature) -> Option<&str> {
+    signature.trusted_comment().split('\t').find_map(|part| part.strip_prefix("file:"))
 }

@@ -1,8 +1,8 @@
 //! The threads that adapters are called on, shared fairly among the channels.
 //!
 //! A spinning guest holds one of these threads until its time is over, never one of the async runtime's. The channels
-//! take turns, and slow ones leave a thread to the quick ones: neither many calls nor long ones of a channel keep
-//! another one waiting.
+//! take turns, and slow ones have threads of their own, which give way: neither many calls nor long ones of a channel
+//! keep another one waiting, for a thread or for a core.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,7 +13,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{call::CallError, component::Adapter, engine::MOST_CALLS, pace::Paces, turns::Turns};
+use super::{
+    call::CallError,
+    component::Adapter,
+    engine::MOST_CALLS,
+    pace::{Pace, Paces},
+    turns::Turns,
+};
 use crate::{
     clock::Stopwatch,
     model::{Context, Event, Refusal, Request, Response, Verdict},
@@ -31,24 +37,28 @@ struct Handle(Arc<Pool>);
 impl Drop for Handle {
     fn drop(&mut self) {
         self.0.lock().ended = true;
-        self.0.wake.notify_all();
+        self.0.wake_all();
     }
 }
 
 impl CallThreads {
-    /// Starts them; 0 means as many as there are cores. More than there are sandboxes would be of no use.
+    /// Starts as many for the quick channels, 0 meaning as many as there are cores, and one less for the slow ones; at
+    /// least one each, and together no more than there are sandboxes for.
     pub fn start(threads: usize) -> std::io::Result<Self> {
-        let threads = match threads {
+        let quick = match threads {
             0 => thread::available_parallelism()?.get(),
             n => n,
         };
-        let threads = threads.min(MOST_CALLS);
-        let pool = Arc::new(Pool::new(threads));
+        let quick = quick.min(MOST_CALLS - 1);
+        let slow = (quick - 1).clamp(1, MOST_CALLS - quick);
+        let pool = Arc::new(Pool::new());
         // Made first: when a thread can't be started, it ends the others.
         let handle = Handle(pool.clone());
-        for _ in 0..threads {
-            let pool = pool.clone();
-            thread::Builder::new().name("adapter-call".to_owned()).spawn(move || pool.work())?;
+        for (pace, name, threads) in [(Pace::Quick, "adapter-call", quick), (Pace::Slow, "adapter-slow", slow)] {
+            for _ in 0..threads {
+                let pool = pool.clone();
+                thread::Builder::new().name(name.to_owned()).spawn(move || pool.work(pace))?;
+            }
         }
         Ok(Self(Arc::new(handle)))
     }
@@ -94,7 +104,12 @@ impl CallThreads {
             tokio::task::yield_now().await;
             drop(wake);
         }
-        let lost = || CallError { function, message: "was not finished by the host".to_owned(), may_pass: true };
+        let lost = || CallError {
+            function,
+            message: "was not finished by the host".to_owned(),
+            may_pass: true,
+            backtrace: None,
+        };
         receiver.await.unwrap_or_else(|_| Err(lost()))
     }
 }
@@ -103,54 +118,72 @@ impl CallThreads {
 struct Pool {
     /// Held for moments, never while a call runs.
     state: Mutex<State>,
-    wake: Condvar,
+    /// Wakes a thread of the quick channels.
+    quick: Condvar,
+    /// Wakes one of the slow.
+    slow: Condvar,
 }
 
 struct State {
     /// What waits, by channel.
     turns: Turns<Arc<str>, Job>,
     paces: Paces<Arc<str>>,
-    /// How many threads sleep: nobody is woken when none does.
+    /// How many threads of the quick channels sleep: nobody is woken when none does.
     idle: usize,
-    /// Somebody is about to wake a thread.
+    /// Somebody is about to wake one.
     waking: bool,
     ended: bool,
 }
 
-/// Wakes a thread when it is dropped.
+/// Wakes a thread of the quick channels when it is dropped.
 struct Wake<'a>(&'a Pool);
 
 impl Drop for Wake<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.waking = false;
-        if state.idle > 0 && state.has_next() {
+        if state.idle > 0 && state.has_next(Pace::Quick) {
             drop(state);
-            self.0.wake.notify_one();
+            self.0.quick.notify_one();
         }
     }
 }
 
 impl State {
-    fn next(&mut self) -> Option<(Arc<str>, Job)> {
-        let next = self.turns.pop(|channel| self.paces.may_begin(channel))?;
-        self.paces.begin(&next.0);
-        Some(next)
+    fn next(&mut self, pace: Pace) -> Option<(Arc<str>, Job)> {
+        self.turns.pop(|channel| self.paces.of(channel) == pace)
     }
 
-    fn has_next(&self) -> bool {
-        self.turns.any(|channel| self.paces.may_begin(channel))
+    /// No call waits, and none will come. What waits for a thread of the other pace may yet be for this one.
+    fn is_done(&self) -> bool {
+        self.ended && !self.turns.any(|_| true)
+    }
+
+    fn has_next(&self, pace: Pace) -> bool {
+        self.turns.any(|channel| self.paces.of(channel) == pace)
     }
 }
 
 impl Pool {
-    fn new(threads: usize) -> Self {
-        let state = State { turns: Turns::new(), paces: Paces::new(threads), idle: 0, waking: false, ended: false };
-        Self { state: Mutex::new(state), wake: Condvar::new() }
+    fn new() -> Self {
+        let state = State { turns: Turns::new(), paces: Paces::new(), idle: 0, waking: false, ended: false };
+        Self { state: Mutex::new(state), quick: Condvar::new(), slow: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_all(&self) {
+        self.quick.notify_all();
+        self.slow.notify_all();
+    }
+
+    fn wake(&self, pace: Pace) -> &Condvar {
+        match pace {
+            Pace::Quick => &self.quick,
+            Pace::Slow => &self.slow,
+        }
     }
 
     /// The job begins when its turn comes. Where a thread has to be woken for it, and nobody is about to do so, that is
@@ -158,30 +191,67 @@ impl Pool {
     fn submit(&self, channel: &str, job: Job) -> Option<Wake<'_>> {
         let mut state = self.lock();
         state.turns.push(channel, job);
-        (state.idle > 0 && !std::mem::replace(&mut state.waking, true)).then(|| Wake(self))
+        match state.paces.of(channel) {
+            Pace::Quick => (state.idle > 0 && !std::mem::replace(&mut state.waking, true)).then(|| Wake(self)),
+            Pace::Slow => {
+                self.slow.notify_one();
+                None
+            }
+        }
     }
 
     /// What a thread does, until all is done and the last handle is gone.
-    fn work(&self) {
+    fn work(&self, pace: Pace) {
+        if pace == Pace::Slow {
+            give_way();
+        }
         let mut state = self.lock();
         loop {
-            if let Some((channel, job)) = state.next() {
-                // An end of a call may have let more begin than this thread takes.
-                if state.idle > 0 && state.has_next() {
-                    self.wake.notify_one();
+            if let Some((channel, job)) = state.next(pace) {
+                // More may have come than this thread takes.
+                if pace == Pace::Quick && state.idle > 0 && state.has_next(pace) {
+                    self.quick.notify_one();
                 }
                 drop(state);
                 let took = run(job);
                 state = self.lock();
-                state.paces.end(&channel, took);
-            } else if state.ended {
-                // What may not begin yet is left to the threads that slow calls hold now.
+                state.paces.took(&channel, took);
+                // What else the channel has waiting may be for the others now.
+                if state.paces.of(&channel) != pace {
+                    self.wake(state.paces.of(&channel)).notify_all();
+                }
+            } else if state.is_done() {
+                self.wake_all();
                 return;
             } else {
-                state.idle += 1;
-                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
+                state = self.sleep(state, pace);
             }
+        }
+    }
+
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, pace: Pace) -> MutexGuard<'a, State> {
+        let quick = usize::from(pace == Pace::Quick);
+        state.idle += quick;
+        state = self.wake(pace).wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.idle -= quick;
+        state
+    }
+}
+
+/// Lets every other thread go first, from now on: one that is woken takes the core at once, in the middle of a slow
+/// call's slice of time. So a slow call may take long on a busy machine; only its processor time counts.
+fn give_way() {
+    // On Linux a policy is a thread's (sched(7), SCHED_IDLE); elsewhere it would be the whole host's.
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::{
+            NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy::Normal,
+            set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
+        };
+        // It also sets the niceness, which not everybody may do, and which is of no account then.
+        let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, Normal(Idle));
+        if thread_schedule_policy() != Ok(Normal(Idle)) {
+            tracing::warn!(?set, "the threads of slow adapters keep the priority of the others");
         }
     }
 }
@@ -196,138 +266,4 @@ fn run(job: Job) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use tokio::time::timeout;
-
-    use super::*;
-
-    const DEADLINE: Duration = Duration::from_secs(30);
-
-    impl CallThreads {
-        /// A call that tells when it begins, and when it has got through the gate.
-        fn tell(&self, channel: &'static str, gate: &Arc<Mutex<()>>, told: &mpsc::Sender<(&'static str, bool)>) {
-            let (gate, told) = (gate.clone(), told.clone());
-            let job = move || {
-                told.send((channel, false)).unwrap();
-                drop(gate.lock().unwrap());
-                told.send((channel, true)).unwrap();
-            };
-            drop(self.0.0.submit(channel, Box::new(job)));
-        }
-    }
-
-    fn ended(told: &mpsc::Receiver<(&'static str, bool)>) -> Vec<&'static str> {
-        // Until every call has dropped its sender.
-        let all = std::iter::from_fn(|| told.recv_timeout(DEADLINE).ok());
-        all.filter_map(|(channel, ended)| ended.then_some(channel)).collect()
-    }
-
-    fn until(what: &str, is_so: impl Fn() -> bool) {
-        let watch = Stopwatch::start();
-        while !is_so() {
-            assert!(watch.elapsed() < DEADLINE, "no sign of this: {what}");
-            thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn a_call_is_served_second_though_500_of_another_channel_wait() {
-        let threads = CallThreads::start(1).unwrap();
-        let (gate, (tell, told)) = (Arc::new(Mutex::new(())), mpsc::channel());
-        let shut = gate.lock().unwrap();
-        threads.tell("first", &gate, &tell);
-        assert_eq!(told.recv_timeout(DEADLINE), Ok(("first", false)), "the thread is held");
-        (0..500).for_each(|_| threads.tell("busy", &gate, &tell));
-        threads.tell("other", &gate, &tell);
-        drop((shut, tell));
-        let ended = ended(&told);
-        assert_eq!(ended[..4], ["first", "busy", "other", "busy"]);
-        assert_eq!(ended.len(), 502);
-    }
-
-    #[test]
-    fn calls_that_come_together_wake_a_thread_once() {
-        let threads = CallThreads::start(1).unwrap();
-        let pool = &threads.0.0;
-        until("a sleeping thread", || pool.lock().idle == 1);
-        let (tell, told) = mpsc::channel();
-        let submit = |number| {
-            let tell = tell.clone();
-            pool.submit("ops", Box::new(move || tell.send(number).unwrap()))
-        };
-        let wake = submit(1);
-        assert!(wake.is_some() && submit(2).is_none() && submit(3).is_none());
-        assert!(told.try_recv().is_err(), "nothing has begun");
-        // As a delivery that is given up does.
-        drop(wake);
-        assert_eq!([(); 3].map(|()| told.recv_timeout(DEADLINE).unwrap()), [1, 2, 3]);
-    }
-
-    #[test]
-    fn slow_calls_leave_a_thread_to_a_quick_channel() {
-        let threads = CallThreads::start(2).unwrap();
-        for channel in ["slow", "slow too"].map(Arc::from) {
-            let paces = &mut threads.0.0.lock().paces;
-            paces.begin(&channel);
-            paces.end(&channel, Duration::from_secs(1));
-        }
-        let (gate, (tell, told)) = (Arc::new(Mutex::new(())), mpsc::channel());
-        let shut = gate.lock().unwrap();
-        for channel in ["slow", "slow", "slow too"] {
-            threads.tell(channel, &gate, &tell);
-        }
-        assert_eq!(told.recv_timeout(DEADLINE), Ok(("slow", false)));
-        let open = Arc::new(Mutex::new(()));
-        for channel in ["quick", "quick too", "another one"] {
-            threads.tell(channel, &open, &tell);
-            assert_eq!(told.recv_timeout(DEADLINE), Ok((channel, false)));
-            assert_eq!(told.recv_timeout(DEADLINE), Ok((channel, true)));
-        }
-        drop((shut, tell, threads));
-        assert_eq!(ended(&told).len(), 3, "what is queued is done all the same");
-    }
-
-    #[test]
-    fn all_threads_that_may_begin_something_do() {
-        let threads = CallThreads::start(3).unwrap();
-        let (gate, (tell, told)) = (Arc::new(Mutex::new(())), mpsc::channel());
-        let (shut, slow, pool) = (gate.lock().unwrap(), Arc::from("slow"), &threads.0.0);
-        let end = |calls| (0..calls).for_each(|_| pool.lock().paces.end(&slow, Duration::from_secs(1)));
-        (0..3).for_each(|_| pool.lock().paces.begin(&slow));
-        end(1);
-        // It is as though two slow calls were running: these two may not begin.
-        threads.tell("slow", &gate, &tell);
-        threads.tell("slow", &gate, &tell);
-        until("three sleeping threads", || pool.lock().idle == 3);
-        end(2);
-        // One call wakes one thread, which has to wake the next.
-        threads.tell("quick", &gate, &tell);
-        let mut begun = [(); 3].map(|()| told.recv_timeout(DEADLINE).unwrap());
-        begun.sort_unstable();
-        assert_eq!(begun, [("quick", false), ("slow", false), ("slow", false)]);
-        drop((shut, tell));
-    }
-
-    #[tokio::test]
-    async fn a_call_that_panics_costs_that_call_only() {
-        let threads = CallThreads::start(1).unwrap();
-        let lost = threads.run::<()>("render", "ops", || panic!("on purpose"));
-        let lost = timeout(DEADLINE, lost).await.unwrap().unwrap_err();
-        assert_eq!((lost.to_string().as_str(), lost.may_pass), ("`render` was not finished by the host", true));
-        assert_eq!(timeout(DEADLINE, threads.run("render", "ops", || Ok(1))).await.unwrap(), Ok(1));
-    }
-
-    #[test]
-    fn the_threads_end_with_the_last_handle_when_all_is_done() {
-        let threads = CallThreads::start(3).unwrap();
-        let pool = Arc::downgrade(&threads.0.0);
-        let (gate, (tell, told)) = (Arc::new(Mutex::new(())), mpsc::channel());
-        let shut = gate.lock().unwrap();
-        (0..20).for_each(|_| threads.tell("ops", &gate, &tell));
-        drop((threads.clone(), threads, shut, tell));
-        assert_eq!(ended(&told).len(), 20);
-        until("the threads' end", || pool.strong_count() == 0);
-    }
-}
+mod tests;

@@ -11,15 +11,13 @@ use wasmtime::{
 };
 use wasmtime_wasi::{
     WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
-    p2::{self, DynPollable, bindings::sync::io::poll, pipe::MemoryOutputPipe},
+    p2::{self, DynPollable, bindings::sync::io::poll},
     runtime::in_tokio,
 };
 use wasmtime_wasi_io::bindings::wasi::io::poll as unbounded;
 
-use super::engine::HostState;
+use super::{engine::HostState, printed::Printed};
 
-/// Bytes that a call may print; what comes after that is an error to the guest.
-const PRINTED: usize = 16 << 10;
 /// Streams, clocks' alarms and the like that a call may hold; they lie in the host's memory, not in the guest's.
 const MOST_RESOURCES: usize = 1000;
 /// Bytes of random numbers that a call may ask for at once; they are made in the host's memory.
@@ -29,12 +27,12 @@ const MOST_RANDOM: u64 = 1 << 20;
 pub(super) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
-    output: MemoryOutputPipe,
+    output: Printed,
 }
 
 impl Wasi {
     fn new() -> Self {
-        let output = MemoryOutputPipe::new(PRINTED);
+        let output = Printed::default();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MOST_RESOURCES);
         let mut ctx = WasiCtxBuilder::new();
@@ -42,9 +40,9 @@ impl Wasi {
         Self { ctx: ctx.build(), table, output }
     }
 
-    /// What the guest has printed.
-    pub fn printed(&self) -> bytes::Bytes {
-        self.output.contents()
+    /// What the guest has printed since the last time.
+    pub fn take_printed(&self) -> Vec<u8> {
+        self.output.take()
     }
 }
 

@@ -10,12 +10,14 @@ use super::{Host, Segment, channels, error::ApiError, query::Parameters};
 use crate::{
     model::{DeliveryId, State},
     pipeline::Pipeline,
-    store::{Detail, Filter},
+    store::{Attempts, Detail, Filter},
 };
 
 const LISTS: &str = "`herald deliveries list` (GET /v1/deliveries) lists them";
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 500;
+/// Attempts are long: each may be hundreds of kilobytes.
+const MOST_ATTEMPTS: u32 = 100;
 /// A request that waits is answered after this at the latest.
 const LONGEST_WAIT: u64 = 60;
 const PARAMETERS: [&str; 10] =
@@ -61,20 +63,24 @@ impl Shown {
     }
 }
 
-/// The delivery, its event, and every attempt with its exchanges.
+/// The delivery, its event, and its last attempts with their exchanges; `next` is the `before` of those before them.
 pub(super) async fn show(
     Host(pipeline): Host,
     Segment(id): Segment,
     query: Parameters,
 ) -> Result<Json<Shown>, ApiError> {
-    let mut query = query.only(&["wait"])?;
+    let mut query = query.only(&["wait", "before", "limit"])?;
     let seconds: u64 = query.number("wait")?.unwrap_or(0);
     let wait = Duration::from_secs(seconds.min(LONGEST_WAIT));
+    let which = Attempts {
+        before: query.number("before")?.unwrap_or(u32::MAX),
+        limit: query.number("limit")?.unwrap_or(MOST_ATTEMPTS).clamp(1, MOST_ATTEMPTS),
+    };
     let parsed = parse_id(&id)?;
-    let found = tokio::time::timeout(wait, attempted(&pipeline, parsed)).await;
+    let found = tokio::time::timeout(wait, attempted(&pipeline, parsed, which)).await;
     let detail = match found {
         Ok(detail) => detail?,
-        Err(_) => pipeline.store().delivery(parsed).await?,
+        Err(_) => pipeline.store().delivery_with(parsed, which).await?,
     };
     detail.map(|detail| Json(Shown::new(&pipeline, detail))).ok_or_else(|| unknown(&id))
 }
@@ -90,18 +96,18 @@ fn readable(mut detail: Detail) -> Detail {
 }
 
 /// Returns when there has been an attempt, or when there is no such delivery.
-async fn attempted(pipeline: &Pipeline, id: DeliveryId) -> Result<Option<Detail>, ApiError> {
+async fn attempted(pipeline: &Pipeline, id: DeliveryId, which: Attempts) -> Result<Option<Detail>, ApiError> {
     let mut settlements = pipeline.settlements();
     loop {
         settlements.borrow_and_update();
-        match pipeline.store().delivery(id).await? {
-            Some(detail) if detail.attempts.is_empty() => {}
+        match pipeline.store().delivery_with(id, which).await? {
+            Some(detail) if detail.delivery.attempts == 0 => {}
             found => return Ok(found),
         }
         tokio::select! {
             _ = settlements.changed() => {}
             // A host that stops does not wait for who waits.
-            () = pipeline.stopping() => return Ok(pipeline.store().delivery(id).await?),
+            () = pipeline.stopping() => return Ok(pipeline.store().delivery_with(id, which).await?),
         }
     }
 }

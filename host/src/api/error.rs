@@ -68,8 +68,8 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut answer = (self.status, Json(&self)).into_response();
-        if self.status == StatusCode::REQUEST_TIMEOUT {
-            // The rest of the request is not waited for, so nothing can come after it.
+        // The rest of the request is not waited for, so nothing can come after it; and who may not ask keeps no connection.
+        if matches!(self.status, StatusCode::REQUEST_TIMEOUT | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(challenge) = self.challenge {

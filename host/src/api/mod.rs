@@ -7,6 +7,7 @@ mod adapters;
 mod body;
 mod browser;
 mod channels;
+mod crowd;
 mod deliveries;
 mod error;
 mod events;
@@ -38,7 +39,7 @@ use access::Needs;
 use error::ApiError;
 
 pub use access::Access;
-pub use serve::{Listeners, serve};
+pub use serve::{Listeners, Room, serve};
 pub use tls::Tls;
 
 /// What the API knows of its host. Cheap to clone; there from before the host is ready until after it has stopped.

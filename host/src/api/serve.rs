@@ -34,17 +34,20 @@ use tokio::{
 
 use super::{
     Face,
+    crowd::{Crowd, Place},
     error::ApiError,
     events, router,
-    slow::{Heard, Limits, Talk, too_slow},
+    slow::{Heard, Limits, too_slow},
     sources::Peer,
     tls::Tls,
 };
 use crate::clock;
 
-/// How long an idle connection is kept at least: longer than the clients that keep some keep theirs, so that it is not
-/// closed in the moment in which one of them uses it.
-const IDLE: Duration = Duration::from_mins(10);
+/// How long an idle connection is kept at least where there are many. Where there are few it is ten times as long, and longer
+/// than the clients that keep some keep theirs, so that it is not closed in the moment in which one of them uses it.
+const IDLE: Duration = Duration::from_mins(1);
+/// The most of a head, and so of what a connection that says nothing whole can hold in memory.
+const HEAD: usize = 64 << 10;
 /// How long nothing is accepted after the machine could not do it, out of file descriptors for example.
 const BREATH: Duration = Duration::from_secs(1);
 
@@ -56,33 +59,52 @@ pub struct Listeners {
     pub unix: Option<UnixListener>,
 }
 
+/// How much at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Connections; beyond them the one makes room that has waited for the longest.
+    pub connections: usize,
+    /// Requests under way, whose connections can't make room: fewer, so that there is always one that can.
+    pub requests: usize,
+}
+
 /// What every connection needs.
 struct Served {
     face: Face,
     router: TowerToHyperService<Router>,
     http: Builder,
     limits: Limits,
+    crowd: Crowd,
     /// A permit a request that is under way.
     room: Semaphore,
 }
 
-/// Serves up to `max_requests` requests at a time until `stop` is over, then finishes what is under way; idle connections
-/// are closed at once.
-pub async fn serve(listeners: Listeners, face: Face, max_requests: usize, stop: impl Future<Output = ()>) {
+/// Serves until `stop` is over, then finishes what is under way; idle connections are closed at once.
+pub async fn serve(listeners: Listeners, face: Face, room: Room, stop: impl Future<Output = ()>) {
     let limits = Limits { head: face.request_timeout(), idle: IDLE };
     let router = TowerToHyperService::new(router(face.clone()));
-    let served = Arc::new(Served { face, router, http: http(), limits, room: Semaphore::new(max_requests) });
+    let (crowd, room) = (Crowd::new(room.connections), Semaphore::new(room.requests));
+    let served = Arc::new(Served { face, router, http: http(), limits, crowd, room });
     // Its receivers are the connections: they hear of the stop, and are gone when they have ended.
     let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
-        tokio::select! {
+        let accepted = tokio::select! {
             () = &mut stop => break,
-            (socket, peer) = by_tcp(listeners.tcp.as_ref()) => {
-                tokio::spawn(connection(socket, Peer(Some(peer.ip())), served.clone(), stopped.clone()));
+            (socket, peer) = by_tcp(listeners.tcp.as_ref()) => Accepted::Tcp(socket, peer),
+            socket = by_unix(listeners.unix.as_ref()) => Accepted::Unix(socket),
+        };
+        let place = tokio::select! {
+            () = &mut stop => break,
+            place = served.crowd.place() => place,
+        };
+        let (served, stopped) = (served.clone(), stopped.clone());
+        match accepted {
+            Accepted::Tcp(socket, peer) => {
+                tokio::spawn(connection(socket, Peer(Some(peer.ip())), place, served, stopped));
             }
-            socket = by_unix(listeners.unix.as_ref()) => {
-                tokio::spawn(talk(socket, Peer(None), served.clone(), stopped.clone()));
+            Accepted::Unix(socket) => {
+                tokio::spawn(talk(socket, Peer(None), place, served, stopped));
             }
         }
     }
@@ -91,11 +113,16 @@ pub async fn serve(listeners: Listeners, face: Face, max_requests: usize, stop: 
     stopping.closed().await;
 }
 
-/// hyper's own limits are kept: 100 headers and 408 KiB of a head, beyond which the answer is 431.
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+/// hyper's own limit of 100 headers is kept, beyond which the answer is 431, as it is beyond [`HEAD`].
 fn http() -> Builder {
     let mut http = Builder::new();
     // `slow` limits the head. An answer is small: copied together, it is one plain write.
-    http.header_read_timeout(None).writev(false);
+    http.header_read_timeout(None).writev(false).max_buf_size(HEAD);
     http
 }
 
@@ -133,21 +160,22 @@ fn is_of_one_connection(kind: ErrorKind) -> bool {
 }
 
 /// Serves a connection, behind a handshake where TLS is spoken, for which a client has as long as for a head.
-async fn connection(socket: TcpStream, peer: Peer, served: Arc<Served>, mut stop: watch::Receiver<()>) {
+async fn connection(socket: TcpStream, peer: Peer, place: Place, served: Arc<Served>, mut stop: watch::Receiver<()>) {
     // Several answers that are asked for at once must not wait for one another's acknowledgement. An error changes that.
     let _ = socket.set_nodelay(true);
     let Some(tls) = served.face.0.tls.load_full() else {
-        return talk(socket, peer, served, stop).await;
+        return talk(socket, peer, place, served, stop).await;
     };
     let handshake = async {
         tokio::select! {
             shaken = tokio::time::timeout(served.limits.head, Tls::clone(&tls).accept(socket)) => Some(shaken),
+            () = place.talk.ended() => None,
             _ = stop.changed() => None,
         }
     };
     // In boxes, so that a connection in clear does not carry about the room that this needs.
     match Box::pin(handshake).await {
-        Some(Ok(Ok(stream))) => Box::pin(talk(stream, peer, served, stop)).await,
+        Some(Ok(Ok(stream))) => Box::pin(talk(stream, peer, place, served, stop)).await,
         Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake with the API has failed"),
         Some(Err(_)) => tracing::debug!("a TLS handshake with the API was not finished in time"),
         None => {}
@@ -155,11 +183,11 @@ async fn connection(socket: TcpStream, peer: Peer, served: Arc<Served>, mut stop
 }
 
 /// Serves a connection to its end: that of the client, of its patience with us, or of ours with it.
-async fn talk<S>(socket: S, peer: Peer, served: Arc<Served>, mut stop: watch::Receiver<()>)
+async fn talk<S>(socket: S, peer: Peer, place: Place, served: Arc<Served>, mut stop: watch::Receiver<()>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let talk = Arc::new(Talk::default());
+    let talk = place.talk.clone();
     let (limits, io) = (served.limits, Heard::new(TokioIo::new(socket), talk.clone()));
     let asked = talk.clone();
     let answers = service_fn(|request| {
@@ -167,12 +195,12 @@ where
         let (served, talk) = (served.clone(), asked.clone());
         async move {
             let answer = answer(&served, peer, request).await;
-            talk.answered();
+            talk.answered(served.crowd.moment());
             Ok::<_, Infallible>(answer)
         }
     });
     let mut connection = pin!(served.http.serve_connection(io, answers));
-    let mut slow = pin!(too_slow(&talk, limits));
+    let mut slow = pin!(too_slow(&talk, limits, || served.crowd.is_full_by_half()));
     let mut stopping = false;
     loop {
         tokio::select! {

@@ -1,11 +1,11 @@
 //! What is wrong with a config once the adapters are known: nothing is bound, sent or stored.
 
 use crate::{
-    adapter::{Adapter, Registry, SettingProblem},
+    adapter::{Adapter, Origin, Registry, SettingProblem},
     clock::Clock,
     config::{Channel, Config, Problem, Problems, Settings, Sources},
-    model::{Auth, Certificates, Context, Millis, Request},
-    outbound::{self, Destination, Options, Secrets},
+    model::{Auth, Certificates, Context, Event, Millis, Request},
+    outbound::{self, Destination, Options, Sealed, Secrets},
     pipeline::{secret_pointers, test_event},
 };
 
@@ -19,13 +19,13 @@ pub fn check(sources: &Sources<'_>) -> anyhow::Result<(Problems, Problems)> {
     let Some(mut config) = config else {
         return Ok((found, Problems::new(Vec::new())));
     };
-    let registry = super::registry(&config, Vec::new())?;
+    let registry = super::registry(&config)?;
     // What a broken channel's adapter would say of the rest of it is no news.
     config.channels.retain(|channel| {
         let prefix = format!("channel.{}.", channel.name);
         !found.iter().any(|problem| problem.key.starts_with(&prefix))
     });
-    let warnings = config.warnings.iter().cloned().chain(inline_secrets(&config, &registry));
+    let warnings = config.warnings.iter().cloned().chain(about_secrets(&config, &registry));
     let warnings = warnings.chain(overdue(&config, Clock::system().now()));
     let warnings = Problems::new(warnings.chain(missing_folder(&config)).collect());
     let mut all = found.into_vec();
@@ -84,21 +84,51 @@ fn rehearse_one(channel: &Channel, adapter: &Adapter, secrets: &Secrets, options
         Ok(request) => request,
         Err(refusal) => return Err(refusal.to_string()),
     };
-    let destination = Destination {
-        options,
-        hosts: &adapter.description.hosts,
-        listed: channel.hosts.as_deref(),
-        delivery_id: &context.delivery_id,
-        payload: &event.payload,
-        now: 0,
-    };
+    prepared(
+        &request,
+        &sealed,
+        &Destination {
+            options,
+            hosts: &adapter.description.hosts,
+            listed: channel.hosts.as_deref(),
+            delivery_id: &context.delivery_id,
+            payload: &event.payload,
+            now: 0,
+        },
+    )
+}
+
+/// Whether the host would send this request of an adapter, as far as that can be said without a channel.
+pub fn would_send(
+    config: &Config,
+    adapter: &Adapter,
+    request: &Request,
+    sealed: &Sealed,
+    context: &Context,
+    event: &Event,
+) -> Result<(), String> {
+    prepared(
+        request,
+        sealed,
+        &Destination {
+            options: &plan::outbound(config),
+            hosts: &adapter.description.hosts,
+            listed: None,
+            delivery_id: &context.delivery_id,
+            payload: &event.payload,
+            now: context.now,
+        },
+    )
+}
+
+fn prepared(request: &Request, sealed: &Sealed, destination: &Destination<'_>) -> Result<(), String> {
     let prepared = match &request.auth {
-        Some(Auth::Oauth2(oauth)) => outbound::token_request(oauth, &sealed, &destination).and_then(|_| {
+        Some(Auth::Oauth2(oauth)) => outbound::token_request(oauth, sealed, destination).and_then(|_| {
             // As it goes out, but for the token.
             let request = Request { auth: None, ..request.clone() };
-            outbound::prepare(&request, &sealed, &destination).map(drop)
+            outbound::prepare(&request, sealed, destination).map(drop)
         }),
-        _ => outbound::prepare(&request, &sealed, &destination).map(drop),
+        _ => outbound::prepare(request, sealed, destination).map(drop),
     };
     prepared.map_err(|refused| match refused.hint {
         Some(hint) => format!("{}; {hint}", refused.message),
@@ -112,6 +142,10 @@ pub(super) fn channel_problems(config: &Config, registry: &Registry) -> Vec<Prob
     let mut problems = Vec::new();
     for channel in &config.channels {
         let Some(adapter) = published.adapters.get(&channel.adapter) else {
+            // It is on its way, and the channel waits for it.
+            if published.compiling.contains(&channel.adapter) {
+                continue;
+            }
             let known: Vec<&str> = published.adapters.keys().map(String::as_str).collect();
             problems.push(
                 Problem::new(format!("channel.{}.adapter", channel.name), format!("{MISSING} `{}`", channel.adapter))
@@ -176,8 +210,39 @@ const DAY: Millis = 24 * 60 * 60 * 1000;
 /// In days: time enough to get another certificate.
 const SOON: Millis = 14;
 
+/// What works and may give secrets away.
+pub(super) fn about_secrets(config: &Config, registry: &Registry) -> Vec<Problem> {
+    let mut warnings = inline_secrets(config, registry);
+    for channel in &config.channels {
+        let adapter = registry.get(&channel.adapter);
+        warnings.extend(adapter.and_then(|adapter| other_hosts(channel, &adapter)));
+    }
+    warnings
+}
+
+/// An adapter that somebody else has made says itself which hosts it sends to.
+fn other_hosts(channel: &Channel, adapter: &Adapter) -> Option<Problem> {
+    let Settings { value, references } = &channel.settings;
+    let pointers = secret_pointers(value, references.keys(), adapter);
+    if channel.hosts.is_some() || pointers.is_empty() || adapter.origin == Origin::BuiltIn {
+        return None;
+    }
+    let secrets = Secrets::new(value, &pointers).ok()?;
+    let hosts = secrets.elsewhere(&adapter.description.hosts);
+    if hosts.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "the adapter `{}` may send the channel's secrets to hosts that its settings do not name: {}",
+        channel.adapter,
+        hosts.join(", ")
+    );
+    let hint = "list at the channel where it may send, for example hosts = [\"api.example.com\"]";
+    Some(Problem::new(format!("channel.{}.hosts", channel.name), message).at_some(channel.place_of("")).hint(hint))
+}
+
 /// Secrets that stand in the file itself: they work, and are better kept elsewhere.
-pub(super) fn inline_secrets(config: &Config, registry: &Registry) -> Vec<Problem> {
+fn inline_secrets(config: &Config, registry: &Registry) -> Vec<Problem> {
     let mut warnings = Vec::new();
     for channel in &config.channels {
         let Some(adapter) = registry.get(&channel.adapter) else {

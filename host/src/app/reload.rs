@@ -210,7 +210,7 @@ impl Reloader {
             .map_err(|error| Problems::new(vec![Problem::new("outbound", error.to_string())]))?;
         let overdue = check::overdue(&next, self.pipeline.clock().now());
         for warning in
-            next.warnings.iter().chain(&missing).chain(&check::inline_secrets(&next, registry)).chain(&overdue)
+            next.warnings.iter().chain(&missing).chain(&check::about_secrets(&next, registry)).chain(&overdue)
         {
             tracing::warn!("{warning}");
         }
@@ -234,10 +234,12 @@ impl Reloader {
             ("server.socket", current.server.socket != next.server.socket),
             ("server.socket_mode", current.server.socket_mode != next.server.socket_mode),
             ("server.max_body", current.server.max_body != next.server.max_body),
+            ("server.max_connections", current.server.max_connections != next.server.max_connections),
             ("server.max_requests", current.server.max_requests != next.server.max_requests),
             ("server.request_timeout", current.server.request_timeout != next.server.request_timeout),
             ("server.log", current.server.log != next.server.log),
             ("server.log_format", current.server.log_format != next.server.log_format),
+            ("server.core_dumps", current.server.core_dumps != next.server.core_dumps),
             ("server.grace", current.server.grace != next.server.grace),
             ("store.path", current.store.path != next.store.path),
             ("adapters", current.adapters != next.adapters),

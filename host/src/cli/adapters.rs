@@ -27,7 +27,7 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
     let remote = Remote::find(common)?;
     let answer = if !remote.named && remote.is_absent() {
         let config = common.origin(Vec::new())?.load()?;
-        let published = app::registry(&config, Vec::new())?.published();
+        let published = app::registry(&config)?.published();
         published.account()
     } else {
         remote.get("/v1/adapters")?
@@ -50,6 +50,10 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
         })
         .collect();
     output::table(&["NAME", "VERSION", "TITLE", "FROM", "DIGEST", "SUMMARY"], &rows)?;
+    for compiling in list("compiling") {
+        let name = compiling.as_str().unwrap_or_default();
+        output::line(output::harmless(&format!("compiling: {name}: what served before goes on until that is done")))?;
+    }
     for refused in list("refused") {
         let text = |pointer| output::text(&refused, pointer);
         output::line(output::harmless(&format!(

@@ -1,8 +1,12 @@
 //! The command line.
 
+mod author;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand};
+
+pub(super) use author::{Dev, New, Render, Test};
 
 use crate::{app::Origin, config, model::Scope};
 
@@ -61,9 +65,19 @@ pub(super) enum Command {
     Send(Send),
     /// Show the whole of Herald at work: a host, a receiver, events, and a change of an adapter while it runs
     Demo(Demo),
+    /// Begin a channel type: a project that builds as it is, with the contract, an example and a test
+    New(New),
+    /// Print the request that an adapter makes of an event; nothing is sent
+    Render(Render),
+    /// Run an adapter's golden cases. Exit code 1 when one of them comes out otherwise
+    Test(Test),
+    /// Build a project at every save, and show what its adapter makes of its cases
+    Dev(Dev),
     /// What adapters there are
     #[command(subcommand)]
     Adapters(Adapters),
+    /// Make an adapter's component of a core WebAssembly module: what a compiler for C or Go puts out
+    Component(Component),
     /// The configured channels
     #[command(subcommand)]
     Channels(Channels),
@@ -147,6 +161,21 @@ pub(super) enum Adapters {
     },
 }
 
+#[derive(clap::Args)]
+pub(super) struct Component {
+    /// The core module
+    pub module: PathBuf,
+    /// Where the component goes
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// The folder with the contract, for a module that doesn't bring it along
+    #[arg(long, value_name = "FOLDER", default_value = "wit")]
+    pub wit: PathBuf,
+    /// Its world: `channel`, or `conversational-channel` for an adapter that reads answers
+    #[arg(long, value_name = "NAME", default_value = "channel")]
+    pub world: String,
+}
+
 #[derive(Subcommand)]
 pub(super) enum Channels {
     /// Each with its adapter, routes and deliveries
@@ -196,10 +225,16 @@ pub(super) enum Deliveries {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
-    /// One, with every attempt: requests, responses, times
+    /// One, with its last attempts: requests, responses, times
     Show {
         /// Its id, `dlv_…`
         id: String,
+        /// The attempts before this one
+        #[arg(long, value_name = "NUMBER")]
+        before: Option<u32>,
+        /// How many attempts at most, up to 100
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
     },
     /// Try deliveries again now, before others of their channels: these, or all that the options select
     Retry(Retry),

@@ -25,7 +25,12 @@ pub(super) fn run(common: &Common, command: &Deliveries) -> anyhow::Result<ExitC
                 .and("limit", Some(&limit.to_string()));
             show(common, &remote.get(&query.on("/v1/deliveries"))?, print_list)
         }
-        Deliveries::Show { id } => show(common, &remote.get(&format!("/v1/deliveries/{}", segment(id)))?, print),
+        Deliveries::Show { id, before, limit } => {
+            let query = Query::new()
+                .and("before", before.as_ref().map(ToString::to_string).as_ref())
+                .and("limit", Some(&limit.to_string()));
+            show(common, &remote.get(&query.on(&format!("/v1/deliveries/{}", segment(id))))?, print)
+        }
         Deliveries::Retry(retry) if !retry.ids.is_empty() => each(common, &remote, "retry", &retry.ids),
         Deliveries::Cancel(cancel) if !cancel.ids.is_empty() => each(common, &remote, "cancel", &cancel.ids),
         Deliveries::Retry(retry) => {
@@ -113,11 +118,11 @@ fn state(delivery: &Value) -> String {
     }
 }
 
-/// A delivery and all that was tried for it.
+/// A delivery and what was tried for it.
 pub(super) fn print(detail: &Value) -> anyhow::Result<()> {
     let at = |pointer: &str| text(detail, pointer);
     line(harmless(&format!(
-        "delivery  {}\nchannel   {}\nevent     {} {}\ntitle     {}\naccepted  {}\nstate     {}",
+        "delivery  {}\nchannel   {}\nevent     {} {}\ntitle     {}\naccepted  {}\nstate     {}\nattempts  {}",
         at("/delivery/id"),
         at("/delivery/channel"),
         at("/event/type"),
@@ -125,6 +130,7 @@ pub(super) fn print(detail: &Value) -> anyhow::Result<()> {
         at("/event/title"),
         time(detail, "/delivery/created_at"),
         state(detail.get("delivery").unwrap_or(&Value::Null)),
+        at("/delivery/attempts"),
     )))?;
     if at("/delivery/state") == "pending" {
         let due = time(detail, "/delivery/due_at");
@@ -139,6 +145,10 @@ pub(super) fn print(detail: &Value) -> anyhow::Result<()> {
     let attempts = detail.get("attempts").and_then(Value::as_array);
     for attempt in attempts.into_iter().flatten() {
         print_attempt(attempt)?;
+    }
+    let next = at("/next");
+    if !next.is_empty() {
+        output::error(format_args!("there are earlier attempts: --before {next}"));
     }
     Ok(())
 }

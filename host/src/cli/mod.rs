@@ -5,16 +5,25 @@ mod args;
 mod bulk;
 mod channels;
 mod check;
+mod component;
 mod deliveries;
 mod demo;
+mod dev;
 mod events;
 mod jobs;
 mod log;
+mod new;
 mod output;
+mod panics;
+mod process;
+mod rehearsal;
 mod remote;
+mod render;
 mod send;
 mod serve;
+mod test;
 mod token;
+mod workbench;
 
 use std::process::ExitCode;
 
@@ -24,6 +33,7 @@ use args::{Args, Command};
 
 /// Reads the arguments and does what they say. 0: done; 1: it failed; 2: the arguments, the config or an adapter is wrong.
 pub fn main() -> ExitCode {
+    panics::hide();
     let args = Args::parse();
     let Some(command) = args.command else {
         // Without a command: help, and nothing is done.
@@ -38,7 +48,12 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(&common),
         Command::Send(send) => send::run(&common, &send),
         Command::Demo(demo) => demo::run(&demo),
+        Command::New(new) => new::run(&common, &new),
+        Command::Render(render) => render::run(&common, &render),
+        Command::Test(test) => test::run(&common, &test),
+        Command::Dev(dev) => dev::run(&common, &dev),
         Command::Adapters(command) => adapters::run(&common, &command),
+        Command::Component(command) => component::run(&command),
         Command::Channels(command) => channels::run(&common, &command),
         Command::Deliveries(command) => deliveries::run(&common, &command),
         Command::Events(command) => events::run(&common, &command),
@@ -55,9 +70,14 @@ pub fn main() -> ExitCode {
                 ExitCode::from(2)
             }
             None => {
-                output::error(format_args!("error: {error:#}"));
-                ExitCode::FAILURE
+                output::error(output::harmless(&format!("error: {error:#}")));
+                if error.is::<Wrong>() { ExitCode::from(2) } else { ExitCode::FAILURE }
             }
         }
     })
 }
+
+/// What the command was given is wrong: an argument, a file, an adapter.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Wrong(String);

@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     args::{Common, Serve},
-    log,
+    log, process,
 };
 use crate::{
     app::App,
@@ -22,6 +22,11 @@ pub(super) fn run(common: &Common, args: &Serve) -> anyhow::Result<ExitCode> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    process::open_many_files();
+    let core_dumps = config.server.core_dumps;
+    if !core_dumps {
+        process::leave_no_core();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         // Registered before anything is bound: a signal during the start is not lost.
@@ -33,6 +38,9 @@ pub(super) fn run(common: &Common, args: &Serve) -> anyhow::Result<ExitCode> {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         };
+        if !core_dumps {
+            process::hide_memory();
+        }
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,

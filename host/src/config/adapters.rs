@@ -11,8 +11,9 @@ use super::{
     raw::{Node, Table, Value},
     schema::{CALL, ELEMENTS, FILE, FUNCTIONS, LINE, LINES, MEMORY, TRANSFER},
     size::size,
-    value::{Checked, Fault, count, duration, text, wrong, wrong_type},
+    value::{Checked, Fault, choice, count, duration, text, wrong, wrong_type},
 };
+use crate::model::Isolation;
 
 /// `[adapters.limits.NAME]`: what stands here goes before the same key of `[adapters]`, whose meaning it has.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,10 +27,20 @@ pub struct AdapterLimits {
     pub log_line: Option<usize>,
     pub max_file: Option<usize>,
     pub max_functions: Option<usize>,
+    pub isolation: Option<Isolation>,
 }
 
-const KEYS: [&str; 8] =
-    ["call_timeout", "memory", "transfer", "table_elements", "log_lines", "log_line", "max_file", "max_functions"];
+const KEYS: [&str; 9] = [
+    "call_timeout",
+    "memory",
+    "transfer",
+    "table_elements",
+    "log_lines",
+    "log_line",
+    "max_file",
+    "max_functions",
+    "isolation",
+];
 
 /// Names and digests: `{ slack = "sha256:…" }`.
 pub(super) fn digests(node: &Node) -> Checked<BTreeMap<String, String>> {
@@ -82,6 +93,7 @@ pub(super) fn limits(node: &Node) -> Checked<BTreeMap<String, AdapterLimits>> {
             log_line: member(table, "log_line", size(LINE), &mut faults),
             max_file: member(table, "max_file", size(FILE), &mut faults),
             max_functions: member(table, "max_functions", count(FUNCTIONS), &mut faults),
+            isolation: member(table, "isolation", choice(Isolation::NAMES), &mut faults),
         };
         if faults.is_empty() { Ok(limits) } else { Err(faults) }
     })
@@ -148,12 +160,17 @@ mod tests {
         let digest = "sha256:".to_owned() + &"0F".repeat(32);
         let config = Case::new(format!(
             "[adapters]\nmemory = \"32 MiB\"\nrequire = {{ slack = \"{digest}\" }}\n\
-             [adapters.limits.reports]\ncall_timeout = \"5s\"\nlog_line = 100\n"
+             [adapters.limits.reports]\ncall_timeout = \"5s\"\nlog_line = 100\nisolation = \"channel\"\n"
         ))
         .config();
         assert_eq!(config.adapters.require["slack"], digest.to_ascii_lowercase());
-        let own =
-            AdapterLimits { call_timeout: Some(Duration::from_secs(5)), log_line: Some(100), ..Default::default() };
+        let own = AdapterLimits {
+            call_timeout: Some(Duration::from_secs(5)),
+            log_line: Some(100),
+            isolation: Some(Isolation::Channel),
+            ..Default::default()
+        };
+        assert_eq!(config.adapters.isolation, Isolation::Call);
         assert_eq!((config.adapters.limits["reports"].clone(), config.adapters.memory), (own, 32 << 20));
         let case = Case::new("").env(&[("HERALD_ADAPTERS__REQUIRE", &format!("{{ slack = \"{digest}\" }}"))]);
         assert_eq!(case.config().adapters.require["slack"], digest.to_ascii_lowercase());

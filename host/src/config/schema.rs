@@ -25,7 +25,7 @@ use super::{
     size::{limit, size},
     value::{choice, count, duration, list, log_filter, number, optional, path, truth},
 };
-use crate::model::{Breaker, Policy, Proxy};
+use crate::model::{Breaker, Isolation, Policy, Proxy};
 
 const fn ms(number: u64) -> Duration {
     Duration::from_millis(number)
@@ -99,6 +99,8 @@ sections! {
         app_url: Option<Url> = optional(web_url);
         /// The largest body of a request, in bytes.
         max_body: usize = size(KIB..=GIB);
+        /// How many connections there may be at the same time.
+        max_connections: usize = count(8..=1_000_000);
         /// How many requests may be under way at the same time.
         max_requests: usize = count(1..=1_000_000);
         /// How long a client may take for the head of a request, and as long again for its body.
@@ -107,6 +109,8 @@ sections! {
         log: String = log_filter;
         /// How a line of the log looks.
         log_format: LogFormat = choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        /// The process may leave a core dump, and debuggers may look into it.
+        core_dumps: bool = truth;
         /// How long in-flight deliveries get at a stop.
         grace: Duration = duration(ms(0)..=s(3600));
     }
@@ -147,6 +151,8 @@ sections! {
         max_file: usize = size(FILE);
         /// The most functions of a file that is loaded.
         max_functions: usize = count(FUNCTIONS);
+        /// What the calls of an adapter share.
+        isolation: Isolation = choice(Isolation::NAMES);
         /// The digests that adapters must have, by name.
         require: BTreeMap<String, String> = adapters::digests;
         /// Who must have signed files of adapters; nobody: whoever puts them there need not be known.

@@ -186,6 +186,33 @@ pub struct AttemptSummary {
 }
 
 impl Attempt {
+    /// Of one delivery, headers and bodies are kept of the first attempts and of the last ones, so many at most: between
+    /// them they seldom tell anything new, and a receiver that has a delivery tried again and again must not fill the disk.
+    const FIRST: u32 = 3;
+    const LAST: u32 = 20;
+    /// What stands in the place of a body that is kept no longer.
+    const LEFT_OUT: &str =
+        "[left out, as the headers are: there are many attempts, or the store has grown to `store.max_size`]";
+
+    /// The attempt of which they are kept no longer when the one with this number is there.
+    pub fn kept_no_longer(number: u32) -> Option<u32> {
+        number.checked_sub(Self::LAST).filter(|number| *number > Self::FIRST)
+    }
+
+    /// Leaves out headers and bodies, and says so.
+    #[must_use]
+    pub fn thinned(mut self) -> Self {
+        for exchange in &mut self.exchanges {
+            exchange.request.headers = Vec::new();
+            exchange.request.body = Some(Self::LEFT_OUT.to_owned());
+            if let Some(response) = &mut exchange.response {
+                let body = Self::LEFT_OUT.to_owned();
+                *response = Arc::new(Response { status: response.status, headers: Vec::new(), body });
+            }
+        }
+        self
+    }
+
     /// Leaves out the bodies that are the event's payload byte for byte: it is kept beside them.
     pub fn without_payload(mut self, payload: &[u8]) -> Self {
         let requests = self.exchanges.iter_mut().map(|exchange| &mut exchange.request);

@@ -8,6 +8,7 @@ mod delivery;
 mod event;
 mod health;
 mod ids;
+mod isolation;
 mod job;
 mod message;
 mod rate;
@@ -25,13 +26,14 @@ pub use delivery::{
 pub use event::{Event, EventType, InvalidType};
 pub use health::{Breaker, Change, ChannelState, Disabled, Health, Sign, Tripped};
 pub use ids::{DeliveryId, JobId};
+pub use isolation::Isolation;
 pub use job::{Action, Job, Selection};
 pub use message::{
     AdapterId, Auth, AwsSigv4, Body, ClientAuth, Context, Description, Hash, Header, Hmac, Hop, Oauth2, Refusal,
     Request, Response, Verdict,
 };
 pub use rate::Rate;
-pub use retry::{Policy, Wait, exponential, retry_after};
+pub use retry::{Policy, Tried, Wait, exponential, retry_after};
 pub use route::{Pattern, Route};
 pub use rule::judge_by_status;
 pub use source::{Encoding, Key, SignedHeader, Source, Verify, WebhookKey};

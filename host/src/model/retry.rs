@@ -5,7 +5,11 @@ use std::time::Duration;
 use super::Millis;
 
 /// A shorter wait is taken for none.
-const SHORTEST_ASKED: Duration = Duration::from_millis(100);
+const NONE_ASKED: Duration = Duration::from_millis(100);
+/// A shorter one is lengthened to this: a service, or an adapter, must not make us hammer anybody.
+const SHORTEST_ASKED: Duration = Duration::from_secs(1);
+/// So many attempts of a delivery may use up none of its schedule.
+const MOST_FREE: u32 = 50;
 
 /// When the attempts of a delivery follow one another.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +25,17 @@ pub struct Policy {
     pub max_age: Option<Duration>,
 }
 
+/// What has been tried of a delivery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// Delays of the schedule that have been used so far.
+    pub step: u32,
+    /// Attempts that have used none.
+    pub free: u32,
+    /// How old the delivery is.
+    pub age: Duration,
+}
+
 /// When the next attempt is due, and how much of the schedule is used up by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
@@ -33,17 +48,25 @@ pub struct Wait {
 impl Policy {
     /// The wait after an attempt that did not succeed; `None` when it was the last.
     ///
-    /// `step` delays of the schedule have been used so far; the delivery is `age` old. A wait that the service asked for
-    /// is kept exactly, up to the cap, and uses up none of the schedule, so that a busy service loses no message; once the
-    /// delivery is older than the whole schedule, it does. A wait that ends after `max_age` is none. `random` lies in `0.0..1.0`.
-    pub fn wait(&self, step: u32, age: Duration, asked: Option<Duration>, random: f64) -> Option<Wait> {
+    /// `random` lies in `0.0..1.0`. A wait that the service asked for is kept exactly, up to the cap, and uses up none of the
+    /// schedule, so that a busy service loses no message; once the delivery is older than the whole schedule, it does. So it
+    /// does after many such waits, which are as long as the schedule's then, if not longer: who asks for one second again and
+    /// again must not fill the disk with attempts. A wait that ends after `max_age` is none.
+    pub fn wait(&self, tried: Tried, asked: Option<Duration>, random: f64) -> Option<Wait> {
+        let Tried { step, free, age } = tried;
         let exact = self.asked(asked);
+        let is_young = age < self.schedule.iter().sum::<Duration>();
         let wait = match exact {
-            Some(delay) if age < self.schedule.iter().sum::<Duration>() => Wait { delay, step },
+            Some(delay) if is_young && free < MOST_FREE => Wait { delay, step },
             _ => {
                 let planned = *self.schedule.get(usize::try_from(step).ok()?)?;
-                let spread = || planned.mul_f64(1.0 + self.jitter * (2.0 * random - 1.0));
-                Wait { delay: exact.unwrap_or_else(spread), step: step.saturating_add(1) }
+                let spread = planned.mul_f64(1.0 + self.jitter * (2.0 * random - 1.0));
+                let delay = match exact {
+                    Some(exact) if is_young => exact.max(spread),
+                    Some(exact) => exact,
+                    None => spread,
+                };
+                Wait { delay, step: step.saturating_add(1) }
             }
         };
         Some(wait).filter(|wait| !self.is_over(age.saturating_add(wait.delay)))
@@ -51,8 +74,8 @@ impl Policy {
 
     /// The wait that a service asks for, up to the cap.
     pub fn asked(&self, asked: Option<Duration>) -> Option<Duration> {
-        // "Retry-After: 0" is no wait, and a service must not make us hammer it.
-        asked.filter(|asked| *asked >= SHORTEST_ASKED).map(|asked| asked.min(self.longest_wait))
+        // "Retry-After: 0" is no wait.
+        asked.filter(|asked| *asked >= NONE_ASKED).map(|asked| asked.max(SHORTEST_ASKED).min(self.longest_wait))
     }
 
     /// Whether a delivery of that age is not tried any more.
@@ -93,10 +116,14 @@ mod tests {
         Policy { schedule, jitter: 0.2, longest_wait: Duration::from_hours(24), max_age: None }
     }
 
+    fn tried(step: u32, age: Duration) -> Tried {
+        Tried { step, age, ..Tried::default() }
+    }
+
     proptest! {
         #[test]
         fn a_planned_delay_stays_within_its_jitter(step in 0_u32..3, random in 0.0..1.0) {
-            let wait = policy().wait(step, Duration::MAX, None, random).unwrap();
+            let wait = policy().wait(tried(step, Duration::MAX), None, random).unwrap();
             let planned = policy().schedule[step as usize].as_secs_f64();
             prop_assert!((planned * 0.8 - 1e-6..=planned * 1.2 + 1e-6).contains(&wait.delay.as_secs_f64()));
             prop_assert_eq!(wait.step, step + 1);
@@ -108,17 +135,35 @@ mod tests {
         ) {
             let asked = Duration::from_secs(asked);
             let delay = asked.min(policy().longest_wait);
-            prop_assert_eq!(policy().wait(step, Duration::from_secs(age), Some(asked), random), Some(Wait { delay, step }));
+            for free in [0, MOST_FREE - 1] {
+                let tried = Tried { step, free, age: Duration::from_secs(age) };
+                prop_assert_eq!(policy().wait(tried, Some(asked), random), Some(Wait { delay, step }));
+            }
         }
 
         #[test]
-        fn waits_come_to_an_end(asked in proptest::option::of(0_u64..100), random in 0.0..1.0) {
-            let (mut age, mut step, mut attempts) = (Duration::ZERO, 0, 0);
-            while let Some(wait) = policy().wait(step, age, asked.map(Duration::from_secs), random) {
-                (age, step, attempts) = (age + wait.delay, wait.step, attempts + 1);
-                prop_assert!(attempts <= 155 + 3);
+        fn after_many_asked_waits_they_use_up_the_schedule_and_are_no_shorter_than_it(
+            step in 0_u32..3, age in 0_u64..155, asked in 100_u64..1_000_000, random in 0.0..1.0,
+        ) {
+            let age = Duration::from_secs(age);
+            let wait = policy().wait(Tried { step, free: MOST_FREE, age }, Some(Duration::from_millis(asked)), random).unwrap();
+            let planned = policy().wait(tried(step, age), None, random).unwrap();
+            prop_assert_eq!(wait.step, step + 1);
+            prop_assert_eq!(wait.delay, planned.delay.max(Duration::from_millis(asked.max(1000))));
+        }
+
+        #[test]
+        fn waits_come_to_an_end(asked in proptest::option::of(0_u64..100_000), days in 0_u64..9, random in 0.0..1.0) {
+            let mut policy = policy();
+            policy.schedule.extend((0..days).map(|_| Duration::from_hours(24)));
+            let (mut tried, mut attempts) = (Tried::default(), 0);
+            while let Some(wait) = policy.wait(tried, asked.map(Duration::from_millis), random) {
+                attempts += 1;
+                tried = Tried { step: wait.step, free: attempts - wait.step, age: tried.age + wait.delay };
+                prop_assert!(wait.delay >= Duration::from_secs(1));
+                prop_assert!(attempts <= MOST_FREE + 12);
             }
-            prop_assert_eq!(step, 3);
+            prop_assert_eq!(tried.step as usize, policy.schedule.len());
         }
     }
 
@@ -129,9 +174,9 @@ mod tests {
         ) {
             let limited = Policy { max_age: Some(Duration::from_secs(most)), ..policy() };
             let (age, asked) = (Duration::from_secs(age), asked.map(Duration::from_secs));
-            let free = policy().wait(step, age, asked, random);
+            let free = policy().wait(tried(step, age), asked, random);
             let fits = |wait: &Wait| age + wait.delay <= Duration::from_secs(most);
-            prop_assert_eq!(limited.wait(step, age, asked, random), free.filter(fits));
+            prop_assert_eq!(limited.wait(tried(step, age), asked, random), free.filter(fits));
         }
 
         #[test]

@@ -74,6 +74,12 @@ impl Options {
                 "take them out of the URL; an adapter that signs in has settings for them".to_owned(),
             ));
         }
+        // `1.0.0.2..` isn't an address to the URL's parser, and may be one to a resolver.
+        if let Host::Domain(name) = host
+            && name.strip_suffix('.').unwrap_or(name).split('.').any(str::is_empty)
+        {
+            return Err(Refused::settings(format!("the host {host} of the URL has an empty part between its dots")));
+        }
         let name = name_of(url, &host);
         check_host(&name, declared, pointed)?;
         check_listed(&name, listed, pointed)?;
@@ -130,15 +136,14 @@ fn check_host(name: &str, declared: &[String], pointed: &BTreeSet<String>) -> Re
             return Ok(());
         }
         let (message, hint) = if pointed.is_empty() {
-            (
-                format!("{name} is not a host of this channel: no URL is in its settings"),
-                "point a URL in its settings at it",
-            )
+            let message = format!("{name} is not a host of this channel: no URL is in its settings");
+            (message, "no line of the config allows it: point a URL in its settings at it")
         } else {
             let known = pointed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             (
                 format!("{name} is not a host of this channel: its settings point at {known}"),
-                "point a URL in its settings at it, or have the adapter declare the host in `describe`",
+                "no line of the config allows it: point a URL in its settings at it, or have the adapter declare the host in \
+                 `describe`",
             )
         };
         return Err(Refused::blocked(Blame::Adapter, message, hint.to_owned()));
@@ -150,7 +155,10 @@ fn check_host(name: &str, declared: &[String], pointed: &BTreeSet<String>) -> Re
     let (blame, hint) = if pointed.contains(name) {
         (Blame::Settings, format!("use a URL of {known} in the channel's settings"))
     } else {
-        (Blame::Adapter, format!("the adapter must declare {name} among its hosts in `describe`"))
+        (
+            Blame::Adapter,
+            format!("no line of the config allows it: the adapter must declare {name} among its hosts in `describe`"),
+        )
     };
     let message = format!("{name} is not a host of this channel: its adapter declares {known}");
     Err(Refused::blocked(blame, message, hint))
@@ -195,7 +203,7 @@ pub(super) fn normal(host: &str) -> String {
 }
 
 /// Whether `pattern`, a host with perhaps `*.` in front, covers the [`normal`] host.
-fn matches(pattern: &str, host: &str) -> bool {
+pub(super) fn matches(pattern: &str, host: &str) -> bool {
     match pattern.trim().strip_prefix("*.") {
         Some(parent) => host
             .strip_suffix(&normal(parent))
@@ -221,6 +229,14 @@ mod tests {
         Options {
             allow_http: vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
             allow_addresses: vec!["127.0.0.0/8".parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn a_host_with_an_empty_part_is_refused() {
+        for host in ["1.0.0.2..", "example.com..", "a..example.com", ".example.com"] {
+            let refused = check(&local(), &format!("https://{host}/"), &[], &["1.0.0.2", "example.com"]).unwrap_err();
+            assert!(refused.to_string().contains("empty part"), "{host}");
         }
     }
 

@@ -20,11 +20,12 @@ const fn v6(a: u16, b: u16, c: u16, last: u16, prefix: u8) -> Ipv6Net {
 }
 
 /// The first that contains an address names its class.
-const V4: [(Ipv4Net, &str); 22] = [
-    // Where clouds keep the credentials of the machine: AWS and most others, ECS, EKS, Alibaba, Oracle, Azure.
+const V4: [(Ipv4Net, &str); 23] = [
+    // Where clouds keep the credentials of the machine: AWS and most others, ECS, EKS, Scaleway, Alibaba, Oracle, Azure.
     (v4([169, 254, 169, 254], 32), METADATA),
     (v4([169, 254, 170, 2], 32), METADATA),
     (v4([169, 254, 170, 23], 32), METADATA),
+    (v4([169, 254, 42, 42], 32), METADATA),
     (v4([100, 100, 100, 200], 32), METADATA),
     (v4([192, 0, 0, 192], 32), METADATA),
     (v4([168, 63, 129, 16], 32), METADATA),
@@ -46,9 +47,13 @@ const V4: [(Ipv4Net, &str); 22] = [
     (v4([240, 0, 0, 0], 4), RESERVED),
 ];
 
-const V6: [(Ipv6Net, &str); 16] = [
+const V6: [(Ipv6Net, &str); 19] = [
+    // AWS, EKS, Google, Scaleway, Oracle.
     (v6(0xfd00, 0xec2, 0, 0x254, 128), METADATA),
     (v6(0xfd00, 0xec2, 0, 0x23, 128), METADATA),
+    (v6(0xfd20, 0xce, 0, 0x254, 128), METADATA),
+    (v6(0xfd00, 0x42, 0, 0x42, 128), METADATA),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe), 128), METADATA),
     (v6(0, 0, 0, 1, 128), LOOPBACK),
     (v6(0, 0, 0, 0, 128), "unspecified"),
     (v6(0xfc00, 0, 0, 0, 7), "unique local"),
@@ -155,6 +160,7 @@ mod tests {
             ("169.254.169.254", "metadata"),
             ("169.254.170.2", "metadata"),
             ("168.63.129.16", "metadata"),
+            ("169.254.42.42", "metadata"),
             ("100.100.100.200", "metadata"),
             ("100.64.0.1", "CGNAT"),
             ("100.127.255.255", "CGNAT"),
@@ -173,6 +179,9 @@ mod tests {
             ("fc00::1", "unique local"),
             ("fd12:3456::1", "unique local"),
             ("fd00:ec2::254", "metadata"),
+            ("fd20:ce::254", "metadata"),
+            ("fd00:42::42", "metadata"),
+            ("fd00:c1::a9fe:a9fe", "metadata"),
             ("fe80::1", "link-local"),
             ("fec0::1", "site local"),
             ("ff02::1", "multicast"),
@@ -227,11 +236,23 @@ mod tests {
     #[test]
     fn a_metadata_address_passes_only_when_it_is_spelled_out() {
         let everything = ["0.0.0.0/0", "::/0"];
-        for ip in ["169.254.169.254", "100.100.100.200", "fd00:ec2::254", "::ffff:169.254.169.254"] {
+        for ip in [
+            "169.254.169.254",
+            "169.254.42.42",
+            "100.100.100.200",
+            "::ffff:169.254.169.254",
+            "::ffff:169.254.42.42",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fd00:42::42",
+            "fd00:c1::a9fe:a9fe",
+        ] {
             assert_eq!(refused(ip, &everything), Some("metadata"), "{ip}");
+            assert_eq!(refused(ip, &["fd00::/8", "169.254.0.0/16"]), Some("metadata"), "{ip}");
+            let spelled_out = range_for(ip.parse().unwrap()).to_string();
+            assert_eq!(refused(ip, &[&spelled_out]), None, "{ip}");
         }
-        assert_eq!(refused("169.254.169.254", &["169.254.169.254/32"]), None);
-        assert_eq!(refused("fd00:ec2::254", &["fd00:ec2::254/128"]), None);
+        assert_eq!(refused("fd00:c1::1", &["fd00::/8"]), None);
         assert_eq!(refused("169.254.1.1", &everything), None);
     }
 

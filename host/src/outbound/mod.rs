@@ -16,6 +16,7 @@ mod client;
 mod connect;
 mod connection;
 mod failure;
+mod filling;
 mod guard;
 mod oauth;
 mod pool;

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    slice::from_ref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -21,6 +22,7 @@ use url::form_urlencoded;
 use super::{
     check::Refused,
     client::{Client, Sent},
+    filling::Filling,
     prepare::{Destination, Prepared, prepare, put},
     redact::{self, MASK, Redactor},
     secrets::{Sealed, Secrets},
@@ -31,6 +33,8 @@ use crate::model::{Auth, Body, ClientAuth, Millis, Oauth2, Request, SentRequest}
 /// Of a token whose server doesn't say how long it is good, in milliseconds. RFC 6749 leaves that to the server's manual;
 /// a token that has expired before costs a request, which is answered 401.
 const UNTOLD: Millis = 5 * 60 * 1000;
+/// Of one request for a token; services know a dozen or two.
+const MOST_SCOPES: usize = 100;
 /// A token is used no more when so little of its time is left, in milliseconds, or a tenth of it where that is shorter:
 /// the request has to arrive, and clocks differ.
 const MARGIN: Millis = 30 * 1000;
@@ -79,6 +83,10 @@ impl TokenRequest {
 
 /// Makes the request, or says why it is not sent: the token endpoint has to be where the channel may send.
 pub fn token_request(oauth: &Oauth2, sealed: &Sealed, to: &Destination<'_>) -> Result<TokenRequest, Refused> {
+    if oauth.scopes.len() > MOST_SCOPES {
+        let many = oauth.scopes.len();
+        return Err(Refused::adapter(format!("it asks for a token with {many} scopes: more than {MOST_SCOPES}")));
+    }
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials");
     if !oauth.scopes.is_empty() {
@@ -107,25 +115,39 @@ pub fn token_request(oauth: &Oauth2, sealed: &Sealed, to: &Destination<'_>) -> R
         message: format!("the token endpoint of OAuth 2: {}", refused.message),
         ..refused
     })?;
+    let filling = Filling::of(sealed);
     if oauth.client_auth == ClientAuth::Basic {
         // Encoded as in a form before they are put together (RFC 6749, 2.3.1).
-        let [id, secret] = [&oauth.client_id, &oauth.client_secret].map(|text| {
-            let filled = sealed.fill(text, str::to_owned);
-            form_urlencoded::byte_serialize(filled.as_bytes()).collect::<String>()
-        });
+        let encoded = |text: &str| {
+            let filled = filling.plain(text)?;
+            Ok::<String, Refused>(form_urlencoded::byte_serialize(filled.as_bytes()).collect())
+        };
+        let (id, secret) = (encoded(&oauth.client_id)?, encoded(&oauth.client_secret)?);
         let value = secret_value(&format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))?;
         put(&mut prepared.headers, AUTHORIZATION, value)?;
     }
+    let key = key(oauth, prepared.url.as_str(), &filling)?;
+    Ok(TokenRequest { prepared, key })
+}
+
+/// Over everything that the token depends on. Each list begins with how many there are, each text with its length: no two
+/// requests that differ are written alike.
+fn key(oauth: &Oauth2, url: &str, filling: &Filling<'_>) -> Result<[u8; 32], Refused> {
+    let (id, secret) = (from_ref(&oauth.client_id), from_ref(&oauth.client_secret));
+    let lists = [id, secret, oauth.scopes.as_slice(), oauth.audience.as_slice()];
     let mut hash = Sha256::new();
-    let audience = oauth.audience.iter().flat_map(|audience| ["audience", audience]);
-    let scopes = oauth.scopes.iter().map(String::as_str);
-    let parts = [prepared.url.as_str(), &oauth.client_id, &oauth.client_secret].into_iter().chain(scopes);
-    for part in parts.chain(audience) {
-        let part = sealed.fill(part, str::to_owned);
-        hash.update(part.len().to_le_bytes());
-        hash.update(part.as_bytes());
+    hash.update([u8::from(oauth.client_auth == ClientAuth::Basic)]);
+    hash.update(url.len().to_le_bytes());
+    hash.update(url);
+    for list in lists {
+        hash.update(list.len().to_le_bytes());
+        for part in list {
+            let part = filling.text(part, str::to_owned)?;
+            hash.update(part.len().to_le_bytes());
+            hash.update(part.as_bytes());
+        }
     }
-    Ok(TokenRequest { prepared, key: hash.finalize().into() })
+    Ok(hash.finalize().into())
 }
 
 /// Why there is no token.

@@ -11,6 +11,7 @@ use url::{Url, form_urlencoded};
 
 use super::{
     check::{Options, Refused},
+    filling::Filling,
     redact::{self, COMPONENT, SEGMENT},
     secrets::{Sealed, Secrets},
     sign::{Signed, sign},
@@ -36,6 +37,9 @@ static DELIVERY_ID: HeaderName = HeaderName::from_static("herald-delivery-id");
 
 /// No service needs more.
 const MOST_HEADERS: usize = 128;
+/// In bytes. A method and a URL are kept with every attempt, in whole; servers take URLs of 8 KiB or so.
+const LONGEST_METHOD: usize = 64;
+const LONGEST_URL: usize = 16 * 1024;
 
 /// What a request needs from outside the sandbox, and where it may go.
 #[derive(Debug, Clone, Copy)]
@@ -113,11 +117,12 @@ fn unredacted(request: &Request, sealed: &Sealed, to: &Destination<'_>) -> Resul
     to.options.check(&url, to.hosts, sealed.secrets().hosts(), to.listed)?;
 
     // From here on the request goes to a host that may know the secrets.
-    fill_url(&mut url, sealed);
-    let body = body(request, sealed, to.payload);
-    let mut headers = headers(&request.headers, sealed)?;
+    let filling = Filling::of(sealed);
+    fill_url(&mut url, &filling)?;
+    let body = body(request, &filling, to.payload)?;
+    let mut headers = headers(&request.headers, &filling)?;
     if let Some(auth) = &request.auth {
-        sign(auth, &mut headers, Signed { method: &method, url: &url, body: &body }, sealed, to)?;
+        sign(auth, &mut headers, Signed { method: &method, url: &url, body: &body }, &filling, to)?;
     }
     let delivery =
         HeaderValue::from_str(to.delivery_id).map_err(|_| Refused::adapter("the delivery id is no header value"))?;
@@ -131,6 +136,9 @@ fn unredacted(request: &Request, sealed: &Sealed, to: &Destination<'_>) -> Resul
 }
 
 fn method(name: &str) -> Result<Method, Refused> {
+    if name.len() > LONGEST_METHOD {
+        return Err(Refused::adapter(format!("the method is longer than {LONGEST_METHOD} bytes")));
+    }
     let method = Method::from_bytes(name.as_bytes())
         .map_err(|_| Refused::adapter(format!("{} is no HTTP method", shown(name))))?;
     if method == Method::CONNECT || method == Method::TRACE {
@@ -141,6 +149,7 @@ fn method(name: &str) -> Result<Method, Refused> {
 
 /// The URL with its handles still in it, except for one at its beginning: that one is where the request goes.
 fn destination(text: &str, sealed: &Sealed) -> Result<Url, Refused> {
+    is_short(text)?;
     // As most are: there the bytes say what takes longer to find out of characters.
     let is_graphic = text.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_graphic && text.chars().any(char::is_control) {
@@ -168,29 +177,37 @@ fn destination(text: &str, sealed: &Sealed) -> Result<Url, Refused> {
     Ok(url)
 }
 
+fn is_short(url: &str) -> Result<(), Refused> {
+    if url.len() > LONGEST_URL {
+        return Err(Refused::adapter(format!("the URL is longer than {LONGEST_URL} bytes")));
+    }
+    Ok(())
+}
+
 fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.has_host()
 }
 
-fn fill_url(url: &mut Url, sealed: &Sealed) {
+fn fill_url(url: &mut Url, filling: &Filling<'_>) -> Result<(), Refused> {
     let encode = |set: &'static AsciiSet| move |value: &str| utf8_percent_encode(value, set).to_string();
-    if sealed.is_in(url.path()) {
-        let path = sealed.fill(url.path(), encode(SEGMENT)).into_owned();
+    if filling.is_in(url.path()) {
+        let path = filling.text(url.path(), encode(SEGMENT))?.into_owned();
         url.set_path(&path);
     }
-    if let Some(query) = url.query().filter(|query| sealed.is_in(query)) {
-        let query = sealed.fill(query, encode(COMPONENT)).into_owned();
+    if let Some(query) = url.query().filter(|query| filling.is_in(query)) {
+        let query = filling.text(query, encode(COMPONENT))?.into_owned();
         url.set_query(Some(&query));
     }
+    is_short(url.as_str())
 }
 
-fn body(request: &Request, sealed: &Sealed, payload: &Bytes) -> Bytes {
-    match &request.body {
+fn body(request: &Request, filling: &Filling<'_>, payload: &Bytes) -> Result<Bytes, Refused> {
+    Ok(match &request.body {
         Body::Empty => Bytes::new(),
         Body::Payload => payload.clone(),
-        Body::Bytes(bytes) => Bytes::from(sealed.fill_bytes(bytes).into_owned()),
-        Body::Text(text) => Bytes::from(sealed.fill(text, escape_for(&request.headers)).into_owned()),
-    }
+        Body::Bytes(bytes) => Bytes::from(filling.bytes(bytes)?.into_owned()),
+        Body::Text(text) => Bytes::from(filling.text(text, escape_for(&request.headers))?.into_owned()),
+    })
 }
 
 /// How a value is written into a text body of the declared type.
@@ -211,7 +228,7 @@ fn escape_for(headers: &[Header]) -> fn(&str) -> String {
     }
 }
 
-fn headers(given: &[Header], sealed: &Sealed) -> Result<HeaderMap, Refused> {
+fn headers(given: &[Header], filling: &Filling<'_>) -> Result<HeaderMap, Refused> {
     if given.len() > MOST_HEADERS {
         return Err(too_many());
     }
@@ -222,8 +239,8 @@ fn headers(given: &[Header], sealed: &Sealed) -> Result<HeaderMap, Refused> {
         let mut sent = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
             Refused::adapter(format!("the header {name} has a line break or a control character in it"))
         })?;
-        if sealed.is_in(value) {
-            let filled = sealed.fill(value, str::to_owned);
+        if filling.is_in(value) {
+            let filled = filling.plain(value)?;
             sent = HeaderValue::from_bytes(filled.as_bytes()).map_err(|_| {
                 Refused::settings(format!(
                     "the secret in the header {name} has a line break or a control character in it"

@@ -12,6 +12,7 @@ use base64::{
 };
 use http::HeaderMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 use url::{Position, Url, form_urlencoded};
 
@@ -26,6 +27,8 @@ pub(super) const EXCERPT: usize = 64 * 1024;
 const HEADERS: usize = 64 * 1024;
 /// Parts of a secret URL shorter than this are not secrets by themselves.
 const PART: usize = 8;
+/// What signing secrets begin with (Standard Webhooks): receivers know them without it, too.
+const SIGNING: [&str; 2] = ["whsec_", "whsk_"];
 /// Shorter secrets are redacted only where they stand alone.
 const ALONE: usize = 4;
 
@@ -56,7 +59,7 @@ pub(super) struct Redactor {
     /// None when there is nothing to look for: where something may begin, and what it is.
     search: Option<(Skip, AhoCorasick)>,
     /// What is looked for, and what stands in its place; by the search's pattern ids.
-    patterns: Vec<(String, Mask)>,
+    patterns: Vec<(Zeroizing<String>, Mask)>,
     longest: usize,
 }
 
@@ -78,6 +81,10 @@ impl Redactor {
                 add_url(&mut patterns, value, &url);
             } else {
                 add_forms(&mut patterns, value);
+                let key = SIGNING.iter().find_map(|prefix| value.trim().strip_prefix(prefix));
+                if let Some(key) = key {
+                    add_forms(&mut patterns, key.trim_end_matches('='));
+                }
             }
         }
         let search = (!patterns.is_empty()).then(|| {
@@ -90,7 +97,8 @@ impl Redactor {
         });
         let search = search.transpose().map_err(|error: aho_corasick::BuildError| error.to_string())?;
         let longest = patterns.keys().map(String::len).max().unwrap_or(0);
-        Ok(Self { search, patterns: patterns.into_iter().collect(), longest })
+        let patterns = patterns.into_iter().map(|(pattern, mask)| (Zeroizing::new(pattern), mask)).collect();
+        Ok(Self { search, patterns, longest })
     }
 
     /// The length of the longest text that is looked for.
@@ -172,8 +180,10 @@ fn add_url(patterns: &mut Patterns, value: &str, url: &Url) {
     for part in [url.username(), url.password().unwrap_or_default()].into_iter().filter(|part| part.len() >= ALONE) {
         add_forms(patterns, &percent_decode_str(part).decode_utf8_lossy());
     }
-    let values = url.query_pairs().map(|(_, value)| value.into_owned());
-    for value in values.filter(|value| value.len() >= PART) {
+    // As they are meant, and as they stand there.
+    let meant = url.query_pairs().map(|(_, value)| value.into_owned());
+    let pairs = url.query().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
+    for value in meant.chain(pairs.map(|(_, value)| value.to_owned())).filter(|value| value.len() >= PART) {
         add_forms(patterns, &value);
     }
     let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();

@@ -9,17 +9,20 @@ use std::{
 };
 
 use memchr::memmem::Finder;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde_json::Value;
 use url::Url;
 
-use super::{check::normal, redact::Redactor};
+use super::{
+    check::{matches, normal},
+    redact::Redactor,
+};
 
 /// What every handle begins with. Letters and digits only, lower case: URL parsing, JSON, forms and HTML leave it alone.
 const PREFIX: &str = "heraldsecret";
 /// 128 bits in base 32.
 const RANDOM: usize = 26;
-const HANDLE: usize = PREFIX.len() + RANDOM;
+pub(super) const HANDLE: usize = PREFIX.len() + RANDOM;
 
 static BEGINNING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PREFIX));
 
@@ -39,7 +42,7 @@ struct Inner {
     pointers: Vec<String>,
     hosts: BTreeSet<String>,
     /// The settings' texts, secret or not, that are absolute http or https URLs, as they are parsed.
-    urls: Vec<(String, Url)>,
+    urls: Vec<(Zeroizing<String>, Url)>,
     redactor: Redactor,
 }
 
@@ -110,9 +113,15 @@ impl Secrets {
         &self.inner.hosts
     }
 
+    /// Those of the declared hosts, `*.` in front perhaps, where the settings do not point.
+    pub fn elsewhere<'d>(&self, declared: &'d [String]) -> Vec<&'d str> {
+        let pointed = |pattern: &&String| self.hosts().iter().any(|host| matches(pattern, host));
+        declared.iter().filter(|pattern| !pointed(pattern)).map(String::as_str).collect()
+    }
+
     /// What [`Url::parse`] says of a text. Most requests go where the settings say, which has been parsed before.
     pub(super) fn parse_url(&self, text: &str) -> Result<Url, url::ParseError> {
-        let known = self.inner.urls.iter().find(|(known, _)| known == text);
+        let known = self.inner.urls.iter().find(|(known, _)| known.as_str() == text);
         known.map_or_else(|| Url::parse(text), |(_, url)| Ok(url.clone()))
     }
 
@@ -187,40 +196,8 @@ impl Sealed {
         Some((value, text.get(HANDLE..)?))
     }
 
-    /// The text with each handle replaced by its value, escaped for where it stands.
-    pub(super) fn fill<'t>(&self, text: &'t str, escape: impl Fn(&str) -> String) -> Cow<'t, str> {
-        let mut filled = String::new();
-        let mut done = 0;
-        while let Some((at, value)) = self.find(text.as_bytes(), done) {
-            filled.push_str(text.get(done..at).unwrap_or_default());
-            filled.push_str(&escape(value));
-            done = at + HANDLE;
-        }
-        if done == 0 {
-            return Cow::Borrowed(text);
-        }
-        filled.push_str(text.get(done..).unwrap_or_default());
-        Cow::Owned(filled)
-    }
-
-    /// The bytes with each handle replaced by its value as it is.
-    pub(super) fn fill_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
-        let mut filled = Vec::new();
-        let mut done = 0;
-        while let Some((at, value)) = self.find(bytes, done) {
-            filled.extend_from_slice(bytes.get(done..at).unwrap_or_default());
-            filled.extend_from_slice(value.as_bytes());
-            done = at + HANDLE;
-        }
-        if done == 0 {
-            return Cow::Borrowed(bytes);
-        }
-        filled.extend_from_slice(bytes.get(done..).unwrap_or_default());
-        Cow::Owned(filled)
-    }
-
     /// The first handle at or after `from`: where, and its value.
-    fn find(&self, text: &[u8], from: usize) -> Option<(usize, &str)> {
+    pub(super) fn find(&self, text: &[u8], from: usize) -> Option<(usize, &str)> {
         if self.handles.is_empty() {
             return None;
         }
@@ -263,7 +240,7 @@ struct Split<'p> {
     values: Vec<SecretString>,
     found: Vec<String>,
     hosts: BTreeSet<String>,
-    urls: Vec<(String, Url)>,
+    urls: Vec<(Zeroizing<String>, Url)>,
 }
 
 impl Split<'_> {
@@ -272,7 +249,7 @@ impl Split<'_> {
             && let Some(url) = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
         {
             self.hosts.extend(url.host_str().map(normal));
-            self.urls.push((text.clone(), url));
+            self.urls.push((text.clone().into(), url));
         }
         if self.pointers.contains(pointer.as_str()) {
             let text = match value {

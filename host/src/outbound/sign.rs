@@ -14,8 +14,8 @@ use url::Url;
 
 use super::{
     check::Refused,
+    filling::Filling,
     prepare::{Destination, put},
-    secrets::Sealed,
 };
 use crate::model::{self, Auth, AwsSigv4, Hash};
 
@@ -32,36 +32,37 @@ pub(super) fn sign(
     auth: &Auth,
     headers: &mut HeaderMap,
     signed: Signed<'_>,
-    sealed: &Sealed,
+    filling: &Filling<'_>,
     to: &Destination<'_>,
 ) -> Result<(), Refused> {
     let Signed { method, url, body } = signed;
-    let plain = |text: &str| sealed.fill(text, str::to_owned).into_owned();
+    let plain = |text: &str| filling.plain(text);
     match auth {
         Auth::Basic(user, password) => {
-            let (user, password) = (plain(user), plain(password));
+            let (user, password) = (plain(user)?, plain(password)?);
             if user.contains(':') {
                 return Err(Refused::settings("a user name with a colon in it can't be sent (RFC 7617)"));
             }
             let credentials = STANDARD.encode(format!("{user}:{password}"));
             put(headers, header::AUTHORIZATION, secret_value(&format!("Basic {credentials}"))?)
         }
-        Auth::Bearer(token) => put(headers, header::AUTHORIZATION, secret_value(&format!("Bearer {}", plain(token)))?),
+        Auth::Bearer(token) => put(headers, header::AUTHORIZATION, secret_value(&format!("Bearer {}", plain(token)?))?),
         Auth::StandardWebhooks(secrets) => {
-            let secrets: Vec<String> = secrets.iter().map(|secret| plain(secret)).collect();
+            standard_webhooks::is_few(secrets)?;
+            let secrets = secrets.iter().map(|secret| plain(secret)).collect::<Result<Vec<_>, _>>()?;
             standard_webhooks::sign(&secrets, headers, body, to)
         }
         Auth::Hmac(scheme) => {
-            let key = plain(&scheme.secret);
+            let key = plain(&scheme.secret)?;
             generic_hmac(scheme, key.as_bytes(), headers, body)
         }
         Auth::AwsSigv4(keys) => {
             let keys = AwsSigv4 {
-                access_key_id: plain(&keys.access_key_id),
-                secret_access_key: plain(&keys.secret_access_key),
-                session_token: keys.session_token.as_deref().map(plain),
-                region: plain(&keys.region),
-                service: plain(&keys.service),
+                access_key_id: plain(&keys.access_key_id)?,
+                secret_access_key: plain(&keys.secret_access_key)?,
+                session_token: keys.session_token.as_deref().map(plain).transpose()?,
+                region: plain(&keys.region)?,
+                service: plain(&keys.service)?,
             };
             aws::sign(&keys, headers, aws::Target { method, url, body, now: to.now })
         }

@@ -100,7 +100,8 @@ impl Inner {
         let channel = &lane.name;
         let found = match tokio::task::spawn_blocking(move || read(&settings)).await {
             Ok(found) => found,
-            Err(error) => Err(error.to_string()),
+            // What a panic says may hold a secret.
+            Err(_) => Err("reading them has panicked, as the log says above; please report this".to_owned()),
         };
         match found {
             Ok(Some(settings)) => self.renew(lane, tried, settings),

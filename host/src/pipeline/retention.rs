@@ -27,11 +27,11 @@ const BREATH: Duration = Duration::from_millis(5);
 
 pub(super) async fn run(inner: Arc<Inner>) {
     let mut phase = inner.phase.subscribe();
-    let mut next_look = 0;
+    let (mut next_look, mut thinned) = (0, 0);
     while *phase.borrow_and_update() == Phase::Running {
         let kept = inner.plan.load().retention;
         let now = inner.clock.now();
-        let more = match step(&inner, kept, now >= next_look).await {
+        let more = match step(&inner, kept, now >= next_look, &mut thinned).await {
             Ok(more) => more,
             Err(error) => {
                 tracing::warn!(%error, "what is old can't be taken away now");
@@ -56,8 +56,8 @@ pub(super) async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// True when there is more to do.
-async fn step(inner: &Inner, kept: Retention, look: bool) -> Result<bool, StoreError> {
+/// True when there is more to do. `thinned` is up to which row the accounts of attempts have been looked at.
+async fn step(inner: &Inner, kept: Retention, look: bool, thinned: &mut i64) -> Result<bool, StoreError> {
     if inner.store.trouble().is_some() {
         return Ok(false);
     }
@@ -68,11 +68,13 @@ async fn step(inner: &Inner, kept: Retention, look: bool) -> Result<bool, StoreE
     };
     let what = match (too_much, look) {
         (0, false) => return Ok(false),
-        (0, true) => Prune { before: too_old, bytes: u64::MAX, rest: too_old },
-        (too_much, _) => Prune { before: Millis::MAX, bytes: too_much, rest: too_old },
+        (0, true) => Prune { before: too_old, bytes: u64::MAX, rest: too_old, thin: None },
+        // All of them are looked at, so not every second.
+        (too_much, _) => Prune { before: Millis::MAX, bytes: too_much, rest: too_old, thin: look.then_some(*thinned) },
     };
     let pruned = inner.store.prune(what).await?;
     let free = inner.store.give_back().await?;
+    *thinned = pruned.thinned.unwrap_or_default();
     // Where nothing was left to take, more steps would not make it smaller.
-    Ok(free || pruned.more || (too_much > 0 && pruned.rows > 0))
+    Ok(free || pruned.more || pruned.thinned.is_some() || (too_much > 0 && pruned.rows > 0))
 }

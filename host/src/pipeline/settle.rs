@@ -8,8 +8,13 @@ use super::{
     lane::{Lane, Told},
     news::{self, News},
 };
-use crate::model::{Attempt, Blame, FailReason, Millis, Outcome, Policy, Sign, Wait, millis};
+use crate::model::{Attempt, Blame, FailReason, Millis, Outcome, Policy, Sign, Tried, Wait, millis};
 use crate::store::{HopAfter, Next, Settlement};
+
+/// Of what an adapter says, in bytes: why it ended so, and what it leaves for the next event of the subject. Both are kept, and
+/// are sentences and ids where they mean well.
+const LONGEST_REASON: usize = 4 * 1024;
+const LONGEST_REFERENCE: usize = 4 * 1024;
 
 impl Work<'_> {
     /// The account of the attempt, and where it leaves the delivery.
@@ -24,12 +29,12 @@ impl Work<'_> {
         };
         let next = self.next(end, asked, now);
         let (blame, reason) = account(end, channel.policy.max_age);
+        // What an adapter or a service says may hold what it was sent.
+        let reason = reason.map(|reason| shortened(self.secrets.redact(&reason).into_owned()));
         let reason = match next {
             Next::Failed(FailReason::Exhausted) => reason.map(|reason| reason + &self.no_more(end, asked, now)),
             _ => reason,
         };
-        // What an adapter or a service says may hold what it was sent.
-        let reason = reason.map(|reason| self.secrets.redact(&reason).into_owned());
         let disable = matches!(end, End::Disable(_)).then(|| reason.clone().unwrap_or_default());
         let told = Told {
             sign,
@@ -45,7 +50,7 @@ impl Work<'_> {
         let delivery = &self.due.delivery;
         let failed = |why| news::delivery_failed(&plan, &self.due.event, delivery, why, reason.as_deref(), now);
         let thread = match end {
-            End::Delivered { reference } => self.due.event.subject.clone().zip(reference.clone()),
+            End::Delivered { reference } => self.due.event.subject.clone().zip(self.short(reference.as_ref()).cloned()),
             _ => None,
         };
         Settlement {
@@ -100,7 +105,7 @@ impl Work<'_> {
     fn no_more(&self, end: &End, asked: Option<Duration>, now: Millis) -> String {
         let channel = &self.served.channel;
         let ageless = Policy { max_age: None, ..channel.policy.clone() };
-        let by_age = ageless.wait(self.due.delivery.step, self.due.age(now), asked, 0.5).is_some();
+        let by_age = ageless.wait(self.tried(now), asked, 0.5).is_some();
         let why = match (end, channel.policy.max_age) {
             (End::TooOld, _) => String::new(),
             (_, Some(most)) if by_age => {
@@ -114,16 +119,32 @@ impl Work<'_> {
         }
     }
 
+    /// A person's retry begins the schedule anew, and gives no new attempts that use up none of it.
+    fn tried(&self, now: Millis) -> Tried {
+        let delivery = &self.due.delivery;
+        let free = delivery.attempts.saturating_sub(delivery.step);
+        Tried { step: delivery.step, free, age: self.due.age(now) }
+    }
+
+    /// The reference, unless it is none that a service would give.
+    fn short<'r>(&self, reference: Option<&'r String>) -> Option<&'r String> {
+        let length = reference?.len();
+        if length > LONGEST_REFERENCE {
+            let (channel, adapter) = (&self.served.channel.name, &self.served.adapter.id);
+            tracing::warn!(channel, %adapter, length, "the adapter left a reference longer than {LONGEST_REFERENCE} bytes: it is not kept");
+            return None;
+        }
+        reference
+    }
+
     fn next(&self, end: &End, asked: Option<Duration>, now: Millis) -> Next {
         let step = self.due.delivery.step;
         match end {
             End::Delivered { .. } => Next::Delivered,
-            End::Retry { .. } => {
-                match self.served.channel.policy.wait(step, self.due.age(now), asked, rand::random()) {
-                    None => Next::Failed(FailReason::Exhausted),
-                    Some(Wait { delay, step }) => Next::Again { at: now.saturating_add(millis(delay)), step },
-                }
-            }
+            End::Retry { .. } => match self.served.channel.policy.wait(self.tried(now), asked, rand::random()) {
+                None => Next::Failed(FailReason::Exhausted),
+                Some(Wait { delay, step }) => Next::Again { at: now.saturating_add(millis(delay)), step },
+            },
             // Due at once, a disabled channel's when somebody enables it.
             End::Renewed(_) | End::Disable(_) => Next::Again { at: now, step },
             End::Rejected(_) => Next::Failed(FailReason::Rejected),
@@ -131,6 +152,14 @@ impl Work<'_> {
             End::Failed { reason, .. } => Next::Failed(*reason),
         }
     }
+}
+
+fn shortened(mut reason: String) -> String {
+    if reason.len() > LONGEST_REASON {
+        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        reason.push('…');
+    }
+    reason
 }
 
 /// Whose fault it is, and why.

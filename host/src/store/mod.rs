@@ -20,7 +20,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 pub use error::StoreError;
-pub use read::{Counts, Detail, Due, Filter, Found, Listed, Replayable, Window};
+pub use read::{Attempts, Counts, Detail, Due, Filter, Found, Listed, Replayable, Window};
 pub use write::{
     Accepted, Acted, HopAfter, NewDelivery, NewEvent, Next, Prune, Pruned, Settled, Settlement, Step, Work,
 };
@@ -199,9 +199,14 @@ impl Store {
         self.0.questions.run(move |c| read::page(c, &filter)).await
     }
 
-    /// A delivery with its event and its attempts.
+    /// A delivery with its event and its last attempts.
     pub async fn delivery(&self, id: DeliveryId) -> Result<Option<Detail>> {
-        self.0.questions.run(move |c| read::delivery(c, id)).await
+        self.delivery_with(id, Attempts::default()).await
+    }
+
+    /// A delivery with its event and some of its attempts.
+    pub async fn delivery_with(&self, id: DeliveryId, which: Attempts) -> Result<Option<Detail>> {
+        self.0.questions.run(move |c| read::delivery(c, id, which)).await
     }
 
     /// The events with that id, one a source, with their rows.

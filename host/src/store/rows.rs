@@ -16,9 +16,12 @@ pub(super) const DELIVERY_COLUMNS: usize = 12;
 
 /// The `seq` of an attempt: its delivery's, shifted by so many bits, and its number.
 pub(super) const NUMBER_BITS: u32 = 20;
-/// The accounts of a delivery's attempts, by their numbers; those from before schema 3 are in a table of their own.
-pub(super) const RECORDS: &str = "SELECT number, record FROM attempts_2 WHERE delivery = ?1 UNION ALL
-   SELECT seq & 1048575, record FROM attempts WHERE seq BETWEEN ?1 << 20 AND (?1 << 20) + 1048575";
+/// The accounts of a delivery's attempts before a number, the newest first. Those from before schema 3 are in a table of their
+/// own, and older than all others.
+pub(super) const RECORDS: [&str; 2] = [
+    "SELECT record FROM attempts WHERE seq BETWEEN ?1 << 20 AND (?1 << 20) + min(?2 - 1, 1048575) ORDER BY seq DESC LIMIT ?3",
+    "SELECT record FROM attempts_2 WHERE delivery = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3",
+];
 
 /// The `due_at` of what goes before all others: somebody wants it tried again now.
 pub(super) const FIRST: i64 = 0;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use herald::{
     model::{
         AdapterId, Attempt, Auth, Body, Breaker, Event, Exchange, Health, Outcome, Pattern, Policy, Request, Response,
-        Route, Sign, Timing, Verdict, Wait, judge_by_status,
+        Route, Sign, Timing, Tried, Verdict, Wait, judge_by_status,
     },
     outbound::{self, Destination, Options, Prepared, Sealed, Secrets},
     pipeline::incoming::{self, Post, Surroundings},
@@ -124,7 +124,7 @@ impl Work {
         let mut health = Health::default();
         health.note(Sign::Ill, NOW, NOW, &self.breaker);
         health.note(Sign::of(true, self.attempt.exchanges.last()), NOW, NOW, &self.breaker);
-        (verdict, health, self.policy.wait(0, Duration::from_secs(1), None, 0.5))
+        (verdict, health, self.policy.wait(Tried { age: Duration::from_secs(1), ..Tried::default() }, None, 0.5))
     }
 }
 

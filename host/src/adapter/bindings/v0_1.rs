@@ -26,6 +26,8 @@ use generated::exports::herald::channel::{adapter, replies};
 pub(in crate::adapter) use generated::herald::channel::log;
 use generated::herald::channel::types as wit;
 
+/// The contract's version, for people.
+pub(in crate::adapter) const SPEAKS: &str = "0.1";
 /// The interfaces' names, as a component exports them.
 pub(in crate::adapter) const ADAPTER: &str = "herald:channel/adapter@0.1.0";
 pub(in crate::adapter) const REPLIES: &str = "herald:channel/replies@0.1.0";

@@ -1,4 +1,5 @@
-//! The log of `serve`: to standard error, as the config says, and quiet about what libraries tell.
+//! The log of `serve`: to standard error, as the config says, and quiet about what libraries tell. And that of the
+//! author's commands, which is what adapters log and what goes wrong.
 
 mod lines;
 
@@ -25,4 +26,17 @@ pub(super) fn start(server: &Server) -> std::io::Result<Guard> {
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
     Ok(guard)
+}
+
+/// The lines of adapters and all warnings, as they come, to standard error.
+pub(super) fn start_plain() {
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("warn,adapter=debug"))
+        .log_internal_errors(false)
+        .without_time()
+        .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr);
+    // A second call would be a defect of ours and harmless: the first log stays.
+    let _ = log.try_init();
 }

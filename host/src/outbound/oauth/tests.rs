@@ -53,6 +53,19 @@ fn no_secret_is_sent_to_a_token_endpoint_that_the_channel_may_not_reach() {
     }
 }
 
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_request_for_too_many_scopes_is_refused() {
+    let scopes = |count| Oauth2 { scopes: vec!["a".to_owned(); count], ..oauth(ClientAuth::Basic) };
+    assert!(made(&scopes(100), "secret").is_ok());
+    let refused = made(&scopes(101), "secret").err().unwrap();
+    assert_eq!(refused.blame, Blame::Adapter);
+    assert!(refused.message.contains("101 scopes: more than 100"), "{refused}");
+}
+
 #[test]
 fn what_asks_in_other_words_has_another_token() {
     let key = |oauth: &Oauth2, secret| made(oauth, secret).unwrap().key;
@@ -62,10 +75,14 @@ fn what_asks_in_other_words_has_another_token() {
         Oauth2 { client_id: "x".to_owned(), ..usual.clone() },
         Oauth2 { scopes: vec!["ab".to_owned()], ..usual.clone() },
         Oauth2 { audience: None, ..usual.clone() },
+        Oauth2 { client_auth: ClientAuth::Body, ..usual.clone() },
+        // What one field ends with is not what another begins with.
+        Oauth2 { scopes: texts(&["a", "b", "audience", "https://hooks.example"]), audience: None, ..usual.clone() },
+        Oauth2 { scopes: texts(&["a"]), audience: Some("b".to_owned()), ..usual.clone() },
+        Oauth2 { scopes: texts(&["a", "b", "https://hooks.example"]), audience: None, ..usual.clone() },
     ];
-    for other in &others {
-        assert_ne!(key(&usual, "secret"), key(other, "secret"));
-    }
+    let keys: std::collections::BTreeSet<_> = others.iter().chain([&usual]).map(|oauth| key(oauth, "secret")).collect();
+    assert_eq!(keys.len(), others.len() + 1);
     assert_ne!(key(&usual, "secret"), key(&usual, "rotated"));
 }
 

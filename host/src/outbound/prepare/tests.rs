@@ -76,6 +76,41 @@ fn a_secret_url_goes_out_whole_and_is_logged_by_its_host() {
 }
 
 #[test]
+fn what_an_adapter_asks_for_without_measure_is_refused() {
+    let case = Case::new(json!({"url": "https://a.com", "key": "k".repeat(60_000)}));
+    let refused = |request: &dyn Fn(&str) -> Request| {
+        let refused = case.prepare(|secret| request(&secret("key"))).unwrap_err();
+        assert_eq!((refused.blame, refused.reason), (Blame::Adapter, FailReason::Adapter));
+        refused.message
+    };
+    let body = |count| move |key: &str| with_body("", key.repeat(count));
+    assert_eq!(case.prepare(|secret| body(100)(&secret("key"))).unwrap().body.len(), 100 * 60_000);
+    let places = "the request has secrets in more than 100 places";
+    assert_eq!(refused(&body(101)), places);
+    let bytes = |key: &str| Request { body: Body::Bytes(key.repeat(220_000).into_bytes()), ..post("https://a.com/") };
+    assert_eq!(refused(&bytes), places);
+    // In all places together.
+    let spread = |key: &str| {
+        let headers = (0..60).map(|number| (format!("x-{number}"), key.to_owned())).collect();
+        Request { headers, body: Body::Text(key.repeat(41)), ..post("https://a.com/") }
+    };
+    assert_eq!(refused(&spread), places);
+    let signing = |key: &str| {
+        let auth = Some(Auth::StandardWebhooks(vec![key.to_owned(); 300_000]));
+        Request { auth, ..with_body("", "x".repeat(1 << 20)) }
+    };
+    assert!(refused(&signing).ends_with("with 300000 secrets: more than 16"));
+    let headers = |_: &str| Request { headers: vec![("x".to_owned(), "y".to_owned()); 129], ..post("https://a.com/") };
+    assert_eq!(refused(&headers), "the request has too many headers");
+    let long = |_: &str| post(format!("https://a.com/{}", "x".repeat(16 * 1024)));
+    assert_eq!(refused(&long), "the URL is longer than 16384 bytes");
+    // As it is filled.
+    assert_eq!(refused(&|key: &str| post(format!("https://a.com/{key}"))), "the URL is longer than 16384 bytes");
+    let method = |_: &str| Request { method: "M".repeat(65), ..post("https://a.com/") };
+    assert_eq!(refused(&method), "the method is longer than 64 bytes");
+}
+
+#[test]
 fn a_secret_inside_a_url_is_encoded_as_a_component() {
     let case = Case::new(json!({"url": "https://a.com", "token": "12:A/b?c#d%2F e&f", "key": "a b&c=d+é"}));
     let prepared = case

@@ -85,6 +85,22 @@ fn a_password_in_a_secret_url_is_redacted() {
 }
 
 #[test]
+fn of_a_signing_secret_the_key_itself_is_one() {
+    for (secret, key) in [
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        (" whsec_c2lnLWRpc3RpbmN0/+==\n", "c2lnLWRpc3RpbmN0/+"),
+        ("whsk_c2VlZC1kaXN0aW5jdC1hbmQtbG9uZw==", "c2VlZC1kaXN0aW5jdC1hbmQtbG9uZw"),
+    ] {
+        let secrets = secrets(&[secret]);
+        assert_eq!(secrets.redact(&format!("<{key}>")), "<[redacted]>");
+        assert_eq!(secrets.redact(&format!("\"{secret}\"")), "\"[redacted]\"");
+        assert_eq!(secrets.redact(&format!("{}!", slashed(key))), "[redacted]!");
+        let encoded = STANDARD.encode(format!("key={key}"));
+        assert!(secrets.redact(&encoded).contains(MASK), "{encoded}");
+    }
+}
+
+#[test]
 fn a_short_secret_is_redacted_only_where_it_stands_alone() {
     let secrets = secrets(&["7ab", "b"]);
     assert_eq!(secrets.redact("7ab 7abc é7ab=7ab b,ab"), "[redacted] 7abc é7ab=[redacted] [redacted],ab");

@@ -5,6 +5,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::outbound::filling::Filling;
 
 fn secrets(settings: &Value, pointers: &[&str]) -> Secrets {
     Secrets::new(settings, &pointers.iter().map(ToString::to_string).collect()).unwrap()
@@ -37,9 +38,9 @@ fn an_adapter_sees_a_fresh_handle_in_the_place_of_each_secret() {
     assert_eq!(seen.pointer("/headers/1/x"), Some(&json!("heraldsecret")));
     assert_eq!((&seen["none"], &seen["empty"]), (&Value::Null, &json!("")));
     assert!(!first.settings_json.contains("s3cr"));
-    assert_eq!(first.fill(handle, str::to_owned), "s3cr\"et");
-    assert_eq!(first.fill(seen["port"].as_str().unwrap(), str::to_owned), "7");
-    assert_eq!(second.fill(handle, str::to_owned), handle, "another call's handle means nothing");
+    assert_eq!(Filling::of(&first).plain(handle).unwrap(), "s3cr\"et");
+    assert_eq!(Filling::of(&first).plain(seen["port"].as_str().unwrap()).unwrap(), "7");
+    assert_eq!(Filling::of(&second).plain(handle).unwrap(), handle, "another call's handle means nothing");
     assert_ne!(first.settings_json, second.settings_json);
 }
 
@@ -75,9 +76,10 @@ fn handles_are_replaced_wherever_they_stand_and_nothing_else_is() {
     let forged = handle(3);
     let text = format!("{a}{b} é{a}é {forged} heraldsecret {a}");
     let expected = format!("onetwo éoneé {forged} heraldsecret one");
-    assert_eq!(sealed.fill(&text, str::to_owned), expected);
-    assert_eq!(sealed.fill_bytes(text.as_bytes()), expected.as_bytes());
-    assert!(matches!(sealed.fill(&forged, str::to_owned), Cow::Borrowed(_)));
+    let filling = Filling::of(&sealed);
+    assert_eq!(filling.plain(&text).unwrap(), expected);
+    assert_eq!(filling.bytes(text.as_bytes()).unwrap(), expected.as_bytes());
+    assert!(matches!(filling.text(&forged, str::to_owned).unwrap(), Cow::Borrowed(_)));
     assert!(sealed.is_in(&text) && !sealed.is_in(&forged));
     assert_eq!(sealed.leading(&format!("{b}/x")), Some(("two", "/x")));
     assert_eq!(sealed.leading("https://x"), None);

@@ -28,8 +28,22 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// Each signs the whole body; while one is being replaced there are two or three.
+const MOST_SECRETS: usize = 16;
+
 /// Of an ed25519 key, in bytes (RFC 8032, 5.1.5); the public key is as long.
 const SEED: usize = 32;
+
+/// Refuses a request that wants to be signed too often, before anything is done for it.
+pub(super) fn is_few(secrets: &[String]) -> Result<(), Refused> {
+    match secrets.len() {
+        0 => Err(Refused::adapter("it asks for Standard Webhooks signing without a secret")),
+        1..=MOST_SECRETS => Ok(()),
+        many => Err(Refused::adapter(format!(
+            "it asks for Standard Webhooks signing with {many} secrets: more than {MOST_SECRETS}"
+        ))),
+    }
+}
 
 /// Adds the three headers, with a signature by each secret, in their order.
 pub(super) fn sign(
@@ -38,9 +52,6 @@ pub(super) fn sign(
     body: &[u8],
     to: &Destination<'_>,
 ) -> Result<(), Refused> {
-    if secrets.is_empty() {
-        return Err(Refused::adapter("it asks for Standard Webhooks signing without a secret"));
-    }
     let id = to.delivery_id;
     let timestamp = (to.now / 1000).to_string();
     let mut signatures = String::new();

@@ -30,7 +30,7 @@ fn signed(secrets: &Value, auth: impl Fn(&Value) -> Auth, body: &str) -> Result<
     let mut headers = HeaderMap::new();
     let url = Url::parse("https://hooks.example.com/in").unwrap();
     let signed = Signed { method: &Method::POST, url: &url, body: body.as_bytes() };
-    sign(&auth(&handles), &mut headers, signed, &sealed, &to)?;
+    sign(&auth(&handles), &mut headers, signed, &Filling::of(&sealed), &to)?;
     Ok(headers)
 }
 

@@ -152,11 +152,29 @@ pub struct Detail {
     pub delivery: Delivery,
     /// What it is a delivery of.
     pub event: Event,
-    /// What has been tried, the first first.
+    /// What has been tried, the last of it: the first first.
     pub attempts: Vec<Attempt>,
+    /// Where there are more before them: the first one's number.
+    pub next: Option<u32>,
 }
 
-pub(in crate::store) fn delivery(connection: &Connection, id: DeliveryId) -> Result<Option<Detail>> {
+/// Which attempts of a delivery to show.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempts {
+    /// Before the one with this number.
+    pub before: u32,
+    /// The last of them, at most so many.
+    pub limit: u32,
+}
+
+impl Default for Attempts {
+    /// All of nearly every delivery.
+    fn default() -> Self {
+        Self { before: u32::MAX, limit: 100 }
+    }
+}
+
+pub(in crate::store) fn delivery(connection: &Connection, id: DeliveryId, which: Attempts) -> Result<Option<Detail>> {
     // One state of the store for both questions.
     let snapshot = connection.unchecked_transaction()?;
     let found = snapshot
@@ -170,12 +188,19 @@ pub(in crate::store) fn delivery(connection: &Connection, id: DeliveryId) -> Res
     let Some((seq, delivery, event)) = found else {
         return Ok(None);
     };
-    let mut statement = snapshot.prepare_cached(&format!("SELECT record FROM ({RECORDS}) ORDER BY number"))?;
     let mut attempts = Vec::new();
-    for record in statement.query_map([seq], |row| row.get::<_, String>(0))? {
-        attempts.push(attempt(&record?, id)?.with_payload(&event.payload));
+    for records in RECORDS {
+        let left = which.limit.saturating_sub(u32::try_from(attempts.len()).unwrap_or(u32::MAX));
+        let mut statement = snapshot.prepare_cached(records)?;
+        let records = statement.query_map(params![seq, which.before, left], |row| row.get::<_, String>(0))?;
+        for record in records {
+            attempts.push(attempt(&record?, id)?.with_payload(&event.payload));
+        }
     }
-    Ok(Some(Detail { delivery, event, attempts }))
+    attempts.reverse();
+    let is_full = attempts.len() == which.limit as usize;
+    let next = attempts.first().map(|first| first.number).filter(|first| is_full && *first > 1);
+    Ok(Some(Detail { delivery, event, attempts, next }))
 }
 
 /// The events of that id: one a source.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 pub(super) use due::due;
 pub use due::{Due, Window};
-pub use list::{Detail, Filter, Listed};
+pub use list::{Attempts, Detail, Filter, Listed};
 pub(super) use list::{delivery, events, page};
 pub use state::{Counts, Found, Replayable};
 pub(super) use state::{channels, counts, find_deliveries, find_events, job, jobs, size};

@@ -21,6 +21,7 @@ pub use bulk::{Acted, Step, Work};
 pub(super) use bulk::{act, begin, replay, step, stop};
 pub use prune::{Prune, Pruned};
 pub(super) use prune::{give_back, prune};
+use settle::thin;
 pub use settle::{HopAfter, Next, Settled, Settlement};
 pub(super) use settle::{hop, settle};
 

@@ -2,6 +2,7 @@
 
 use rusqlite::params;
 
+use super::thin;
 use crate::{
     model::{Millis, State},
     store::{
@@ -15,6 +16,9 @@ use crate::{
 const ROWS: u32 = 100;
 /// Events and attempts' records in one step, in bytes: what was sent and received may make them large.
 const BYTES: u64 = 2 << 20;
+/// Attempts looked at in one step for what makes them large, and what is large: in bytes, a record as it is kept.
+const LOOKED_AT: u32 = 2000;
+const LARGE: i64 = 4 << 10;
 /// Free pages given back in one step, and kept at the end: a mebibyte.
 const PAGES: i64 = 256;
 
@@ -25,6 +29,8 @@ pub struct Pruned {
     pub rows: u64,
     /// There may be more.
     pub more: bool,
+    /// The row of [`Prune::thin`] that was come to, when there are others after it.
+    pub thinned: Option<i64>,
 }
 
 /// What is to go.
@@ -36,6 +42,9 @@ pub struct Prune {
     pub bytes: u64,
     /// What is neither event nor delivery, when it is older than this.
     pub rest: Millis,
+    /// When no delivery that has ended is left: the attempts after this row are those of pending ones, which stay, but without
+    /// their headers and bodies.
+    pub thin: Option<i64>,
 }
 
 /// Does one step of it.
@@ -60,7 +69,8 @@ pub(in crate::store) fn prune(transaction: &mut Transaction<'_>, what: Prune) ->
             break;
         }
     }
-    let mut pruned = Pruned { rows: found.len() as u64, more: bytes > most || found.len() == ROWS as usize };
+    let more = bytes > most || found.len() == ROWS as usize;
+    let mut pruned = Pruned { rows: found.len() as u64, more, thinned: None };
     for (seq, channel, code, event) in found {
         take(transaction, seq, event)?;
         let was: Option<State> = state(code);
@@ -83,7 +93,30 @@ pub(in crate::store) fn prune(transaction: &mut Transaction<'_>, what: Prune) ->
         )?
         .execute(params![rest, ROWS])?;
     connection.prepare_cached("DELETE FROM jobs WHERE ended_at < ?1")?.execute([rest])?;
+    if let (0, Some(after)) = (pruned.rows, what.thin) {
+        pruned.thinned = thin_after(transaction, after, most)?;
+    }
     Ok(pruned)
+}
+
+/// Thins the large accounts after a row; the last row that was looked at, when there are more.
+fn thin_after(transaction: &mut Transaction<'_>, after: i64, most: i64) -> Result<Option<i64>, StoreError> {
+    let mut lengths = transaction
+        .connection
+        .prepare_cached("SELECT seq, octet_length(record) FROM attempts WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let rows = lengths.query_map(params![after, LOOKED_AT], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows: Vec<(i64, i64)> = rows.collect::<rusqlite::Result<_>>()?;
+    let mut bytes = 0_i64;
+    for (row, length) in &rows {
+        if *length > LARGE {
+            thin(transaction, *row)?;
+            bytes = bytes.saturating_add(*length);
+        }
+        if bytes > most {
+            return Ok(Some(*row));
+        }
+    }
+    Ok(rows.last().filter(|_| rows.len() == LOOKED_AT as usize).map(|(row, _)| *row))
 }
 
 /// A delivery with its attempts, and its event when that was its last.

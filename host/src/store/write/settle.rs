@@ -206,8 +206,12 @@ fn find(transaction: &Transaction<'_>, seq: i64) -> Result<Option<Found>, StoreE
 
 /// The attempt's account, the hop and the thread.
 fn note(transaction: &mut Transaction<'_>, settled: &Settlement, record: &str) -> Result<(), StoreError> {
-    let row = rows::attempt(settled.seq, settled.attempt.number);
+    let number = settled.attempt.number;
+    let row = rows::attempt(settled.seq, number);
     transaction.hot.attempt.execute(params![row, record])?;
+    if let Some(number) = Attempt::kept_no_longer(number) {
+        thin(transaction, rows::attempt(settled.seq, number))?;
+    }
     let connection = transaction.connection;
     match &settled.hop {
         HopAfter::None => {}
@@ -220,6 +224,20 @@ fn note(transaction: &mut Transaction<'_>, settled: &Settlement, record: &str) -
         connection
             .prepare_cached("INSERT OR REPLACE INTO threads (channel, subject, reference, at) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![channel, subject, reference, to_i64(settled.now)])?;
+    }
+    Ok(())
+}
+
+/// Leaves out of an attempt's account what makes it large.
+pub(super) fn thin(transaction: &mut Transaction<'_>, row: i64) -> Result<(), StoreError> {
+    let record: Option<String> = transaction
+        .connection
+        .prepare_cached("SELECT record FROM attempts WHERE seq = ?1")?
+        .query_row([row], |row| row.get(0))
+        .optional()?;
+    // One that can't be read is told to who asks for it.
+    if let Some(attempt) = record.and_then(|record| serde_json::from_str::<Attempt>(&record).ok()) {
+        transaction.hot.attempt.execute(params![row, rows::record(&attempt.thinned())?])?;
     }
     Ok(())
 }
