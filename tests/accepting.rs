@@ -1,19 +1,22 @@
 //! `POST /v1/events`: what is taken, what is answered, what is refused, and that the answer holds.
 
-use std::{collections::BTreeSet, net::TcpListener, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use herald::{clock, model::State};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
 };
 
-use crate::harness::{
-    Receiver, SAMPLE, Setup, TestHost,
-    guests::{Act, Guest},
-    within,
+use crate::{
+    harness::{
+        Receiver, SAMPLE, Setup, TestHost,
+        guests::{Act, Guest},
+        within,
+    },
+    socket::ask,
 };
 
 const CLOUD_EVENT: &str = "application/cloudevents+json";
@@ -645,23 +648,22 @@ async fn health_is_answered_before_the_host_is_ready() {
     // An adapter that takes all of its time to be refused keeps the host from being ready.
     let slow = Guest { describe: Act::Spin, ..Guest::new("1", "http://127.0.0.1") };
     std::fs::write(setup.adapters().join("slow.wasm"), slow.component()).unwrap();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // By a socket, whose path is known before anybody listens there.
+    let path = setup.folder.path().join("herald.sock");
     let config = std::fs::read_to_string(setup.config()).unwrap();
-    let slowly = "[adapters]\ncall_timeout = \"3s\"";
-    let config = config.replace("127.0.0.1:0", &address.to_string()).replace("[adapters]", slowly);
-    std::fs::write(setup.config(), config).unwrap();
+    let config = config.replace("[server]", "[server]\nsocket = \"herald.sock\"");
+    std::fs::write(setup.config(), config.replace("[adapters]", "[adapters]\ncall_timeout = \"3s\"")).unwrap();
     let starting = async {
-        while TcpStream::connect(address).await.is_err() {
+        while UnixStream::connect(&path).await.is_err() {
             clock::pause(Duration::from_millis(5)).await;
         }
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let get = async |path: &str| http.get(format!("http://{address}{path}")).send().await.unwrap();
-        assert_eq!(get("/readyz").await.text().await.unwrap(), r#"{"status":"starting"}"#);
-        assert_eq!(get("/readyz").await.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(get("/healthz").await.status(), StatusCode::OK);
-        let post = http.post(format!("http://{address}/v1/events")).body(SAMPLE).send().await.unwrap();
-        assert_eq!(post.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(json_of(&post.text().await.unwrap())["code"], "starting");
+        let ready = ask(&path, "GET /readyz", "", "").await;
+        assert!(ready.starts_with("HTTP/1.1 503 ") && ready.ends_with(r#"{"status":"starting"}"#), "{ready}");
+        let health = ask(&path, "GET /healthz", "", "").await;
+        assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+        let post = ask(&path, "POST /v1/events", "", SAMPLE).await;
+        assert!(post.starts_with("HTTP/1.1 503 "), "{post}");
+        assert_eq!(json_of(post.rsplit("\r\n\r\n").next().unwrap())["code"], "starting");
     };
     let ((), host) = within("a start", async { tokio::join!(starting, setup.start()) }).await;
     assert_eq!(host.get("/readyz").await.0, StatusCode::OK);

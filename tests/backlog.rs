@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::{
-    harness::{Receiver, Setup, process::Program, process::Running},
+    harness::{Closed, Receiver, Setup, process::Program, process::Running},
     pacing::hook,
 };
 
@@ -37,7 +37,7 @@ fn memory(host: &Running) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_million_pending_deliveries_of_a_dead_channel_delay_neither_the_start_nor_the_others_nor_fill_memory() {
     let receiver = Receiver::start().await;
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = Closed::new();
     let config = format!(
         "[delivery]\nbreaker_failures = 0\n{}{}",
         hook("dead", &receiver, "").replace(&receiver.address.to_string(), &dead.to_string()),

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Receiver, Reply, SAMPLE, Setup,
+    Closed, Receiver, Reply, SAMPLE, Setup,
     guests::Guest,
     process::{Ended, Program},
     within,
@@ -58,12 +58,6 @@ async fn settled(program: &Program<'_>, url: &str) -> Vec<Value> {
         }
     })
     .await
-}
-
-/// A port of loopback where nobody listens.
-fn nobody() -> String {
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    format!("http://{address}")
 }
 
 /// Posts the sample as a person does; the status and the answer.
@@ -224,7 +218,8 @@ async fn adapters_are_listed_and_inspected() {
     fs::write(setup.folder.path().join("good.wasm"), &guest).unwrap();
     fs::write(setup.folder.path().join("bad.wasm"), &guest[..guest.len() / 2]).unwrap();
     // Without a host: what one with this config would have.
-    let offline = program.variable("HERALD_SERVER__LISTEN", nobody().trim_start_matches("http://"));
+    let nobody = Closed::new();
+    let offline = program.variable("HERALD_SERVER__LISTEN", &nobody.to_string());
     let names = |list: &Value| -> Vec<String> {
         list["adapters"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
     };
@@ -363,7 +358,8 @@ async fn the_config_is_named_before_or_after_the_command_or_by_the_environment()
 async fn commands_find_the_host_by_url_environment_or_config() {
     let setup = Setup::new("");
     let host = program(&setup).serve(&[]).await;
-    let nobody = nobody();
+    let closed = Closed::new();
+    let nobody = closed.url();
     let found = |ended: &Ended| ended.code == Some(0);
     let list = ["channels", "list", "--json"];
     let url = host.url();

@@ -7,7 +7,7 @@ use herald::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Receiver, Reply, SAMPLE, Setup,
+    Closed, Receiver, Reply, SAMPLE, Setup,
     guests::{Act, Guest},
     seconds, within,
 };
@@ -271,9 +271,7 @@ async fn a_410_disables_the_channel_until_somebody_enables_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_endpoint_is_tried_again_and_the_error_is_named() {
     let receiver = Receiver::start().await;
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead = listener.local_addr().unwrap();
-    drop(listener);
+    let dead = Closed::new();
     let config = webhook(&receiver).replace(&receiver.address.to_string(), &dead.to_string());
     let setup = Setup::new(&config).clock(Clock::manual(1_700_000_000_000));
     let host = setup.start().await;

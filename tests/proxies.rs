@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::{io::AsyncReadExt, net::TcpListener, sync::mpsc};
 
 use crate::harness::{
-    Receiver, Setup, TestHost,
+    Closed, Receiver, Setup, TestHost,
     process::Program,
     proxy::{Manner, Proxy},
     tls::{self, Authority},
@@ -151,10 +151,10 @@ async fn a_proxy_that_fails_is_told_apart_from_the_receiver() {
         config += &channel(name, &receiver.url("/"), &keys);
         proxies.push(proxy);
     }
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let closed = Closed::new();
     config += &channel("gone", &receiver.url("/"), &format!("proxy = \"http://{closed}\""));
     let host = Setup::new(&config).start().await;
-    let gone = ("gone", closed, "can't be reached: Connection refused".to_owned());
+    let gone = ("gone", closed.address, "can't be reached: Connection refused".to_owned());
     let told = cases.into_iter().zip(&proxies).map(|((name, _, words), proxy)| (name, proxy.address, words));
     for (name, proxy, words) in told.chain([gone]) {
         let attempt = attempt(&host, name).await;

@@ -23,7 +23,7 @@ fn setup(listen: &str, config: &str) -> Setup {
 }
 
 /// All that is answered by the socket to this request, whose head ends the connection.
-async fn ask(path: &Path, line: &str, headers: &str, body: &str) -> String {
+pub async fn ask(path: &Path, line: &str, headers: &str, body: &str) -> String {
     let mut stream = within("a connection", UnixStream::connect(path)).await.unwrap();
     let length = body.len();
     let head =

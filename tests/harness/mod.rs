@@ -3,6 +3,7 @@
 // The benches use a part of it.
 #![allow(dead_code, unused_imports)]
 
+mod closed;
 mod dice;
 // `LD_PRELOAD` and /proc are Linux's.
 #[cfg(target_os = "linux")]
@@ -26,6 +27,7 @@ use tokio::{
     net::TcpStream,
 };
 
+pub use closed::Closed;
 pub use dice::{Dice, rounds};
 pub use host::{Setup, TestHost, http, seconds, shared_cache};
 pub use receiver::{Received, Receiver, Reply};

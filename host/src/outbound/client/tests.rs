@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 use super::*;
@@ -275,7 +275,10 @@ async fn a_broken_or_a_foreign_answer_is_told_apart() {
 
 #[tokio::test]
 async fn a_refused_connection_and_a_name_without_addresses_are_told_apart() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    // Held, and nobody listens.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = held.local_addr().unwrap().port();
     let sent = send(&format!("http://127.0.0.1:{closed}/"), LONG).await;
     assert_eq!(error(&sent), (TransportError::Connect, &*format!("connection refused by 127.0.0.1:{closed}")));
     // No label may be so long: the resolver knows without asking anybody.
