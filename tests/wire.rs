@@ -14,11 +14,17 @@ const EVENT: &str = "{\"type\":\"a\"}";
 /// What nobody has asked for, if it is answered or stored.
 const SMUGGLED: &str = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{\"type\":\"a\"}";
 
-/// A host that waits for the rest of a request for a short time only.
+/// A host that waits for the rest of a request for longer than any test takes.
 async fn start() -> TestHost {
+    waiting("5m").await
+}
+
+/// A host that waits for the rest of a request for as long.
+async fn waiting(request_timeout: &str) -> TestHost {
     let setup = Setup::new("");
     let text = std::fs::read_to_string(setup.config()).unwrap();
-    std::fs::write(setup.config(), text.replace("[server]", "[server]\nrequest_timeout = \"300ms\"")).unwrap();
+    let server = format!("[server]\nrequest_timeout = \"{request_timeout}\"");
+    std::fs::write(setup.config(), text.replace("[server]", &server)).unwrap();
     setup.start().await
 }
 
@@ -85,7 +91,6 @@ async fn what_can_be_read_in_two_ways_is_refused_and_nothing_of_it_is_done() {
         chunked("", &format!("0xc\r\n{EVENT}\r\n0\r\n\r\n")),
         chunked("", &format!("c\r\n{EVENT}0\r\n\r\n")),
         chunked("", &format!("\r\n{EVENT}\r\n0\r\n\r\n")),
-        chunked("", &format!("c\r\n{EVENT}\r\n")),
         chunked("", &format!("c;{}\r\n{EVENT}\r\n0\r\n\r\n", "x".repeat(100_000))),
         // No HTTP/1.1, or none of ours.
         format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{SMUGGLED}"),
@@ -105,6 +110,13 @@ async fn what_can_be_read_in_two_ways_is_refused_and_nothing_of_it_is_done() {
         assert!(statuses.iter().all(|status| status.starts_with('4')), "{said:?}: {heard}");
         assert_eq!(well(&host).await, 0, "{said:?}: {heard}");
     }
+    host.stop().await;
+    // Without an end, which is waited for: only time tells.
+    let host = waiting("2s").await;
+    let endless = chunked("", &format!("c\r\n{EVENT}\r\n"));
+    let heard = ask(host.address(), endless.as_bytes()).await;
+    assert_eq!(statuses(&heard), ["408"], "{heard}");
+    assert_eq!(well(&host).await, 0, "{heard}");
     host.stop().await;
 }
 
