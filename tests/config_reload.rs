@@ -96,6 +96,7 @@ async fn a_removed_channel_keeps_what_is_pending_and_delivers_it_when_it_comes_b
             .map(|one| one.delivery.channel.clone())
             .collect::<Vec<_>>()
     };
+    host.quiet().await;
     assert_eq!(pending(&host.deliveries().await), ["a"]);
     setup.write_config(&both);
     until("the return", async || channels(&host) == ["a", "b"]).await;

@@ -174,6 +174,12 @@ impl TestHost {
         self.until("every delivery to end", |all| all.iter().all(ended)).await
     }
 
+    /// Waits until there is nothing to do, by the clock as it stands: what has not been sent by then is not sent. For tests
+    /// with a manual clock, whose receivers answer.
+    pub async fn quiet(&self) {
+        within("the lanes to have nothing to do", self.app.pipeline().quiet()).await;
+    }
+
     /// The whole account of a delivery.
     pub async fn show(&self, listed: &Listed) -> Value {
         self.get(&format!("/v1/deliveries/{}", listed.delivery.id)).await.1

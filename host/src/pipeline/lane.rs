@@ -27,6 +27,8 @@ pub(super) struct Lane {
     reports: Mutex<Vec<Report>>,
     /// Attempts under way.
     active: AtomicUsize,
+    /// Counts how often it has looked at what may be begun.
+    looks: AtomicU64,
     /// The channel's rate lets nothing begin before.
     pub limited_until: AtomicU64,
     /// When its secrets were read again.
@@ -79,6 +81,7 @@ impl Lane {
             changed: AtomicBool::new(false),
             reports: Mutex::default(),
             active: AtomicUsize::new(0),
+            looks: AtomicU64::new(0),
             limited_until: AtomicU64::new(0),
             renewal: Renewal::default(),
             state: Mutex::default(),
@@ -119,6 +122,15 @@ impl Lane {
     /// Attempts under way: those whose outcome is known and only waits to be written down are not among them.
     pub fn active(&self) -> usize {
         self.active.load(Ordering::Acquire)
+    }
+
+    /// It has looked at what may be begun, and has begun what it could.
+    pub fn note_look(&self) {
+        self.looks.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Acquire)
     }
 
     /// Why nothing can be begun, until somebody does something about it.

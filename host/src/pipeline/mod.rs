@@ -12,6 +12,7 @@ mod jobs;
 mod lane;
 mod manage;
 mod news;
+mod quiet;
 mod rate;
 mod record;
 mod renew;

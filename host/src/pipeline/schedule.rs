@@ -102,6 +102,7 @@ async fn run(inner: Arc<Inner>, lane: Arc<Lane>) {
             }
             Err(why) => hand.rest(&lane, &why),
         }
+        lane.note_look();
         wait(&inner, &lane, &mut hand, &mut phase, &mut adapters).await;
         // Where there is always something to do, others of this worker have their turn all the same.
         tokio::task::coop::consume_budget().await;
