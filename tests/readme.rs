@@ -21,30 +21,55 @@ fn blocks(language: &str) -> Vec<&'static str> {
     README.split(&opening).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-#[test]
-fn every_promise_is_the_name_of_a_test() {
-    let (_, table) = README.split_once("## What Herald promises").unwrap();
-    let names = table.lines().filter_map(|line| line.strip_suffix("` |")?.rsplit_once('`')?.1.split_once("::"));
-    let names: Vec<(&str, &str)> = names.collect();
-    assert!(names.len() > 80, "only {} promises were found", names.len());
-    for (module, name) in names {
-        let file = root().join("tests").join(module).with_extension("rs");
-        let source = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        assert!(source.contains(&format!("fn {name}(")), "{module}::{name} is promised and does not exist");
-    }
+/// The tests of this program as its runner lists them: all, or with `--ignored` those that it runs only when asked to.
+fn listed(more: &[&str]) -> BTreeSet<String> {
+    let mut runner = Command::new(std::env::current_exe().unwrap());
+    let output = runner.args(["--list", "--format", "terse"]).args(more).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
+}
+
+/// The rows of a table that end with a test's name, and that name.
+fn rows(table: &str) -> Vec<(&str, &str)> {
+    table.lines().filter_map(|row| Some((row, row.strip_suffix("` |")?.rsplit_once('`')?.1))).collect()
 }
 
 #[test]
-fn every_row_of_the_threat_model_is_the_name_of_a_test() {
+fn every_promise_is_the_name_of_a_test_that_is_run() {
+    const BY_XTASK: &str = "(`cargo xtask test`)";
+    let (_, table) = README.split_once("## What Herald promises").unwrap();
+    let promises: Vec<_> = rows(table).into_iter().filter(|(_, test)| test.contains("::")).collect();
+    assert!(promises.len() > 80, "only {} promises were found", promises.len());
+    let (all, left_out) = (listed(&[]), listed(&["--ignored"]));
+    for (row, test) in promises {
+        assert!(all.contains(test), "{test} is promised and does not exist");
+        assert_eq!(left_out.contains(test), row.contains(BY_XTASK), "whether {BY_XTASK} stands there: {row}");
+    }
+    // What is left out here is run there, each of it.
+    for test in left_out {
+        assert!(xtask::suite::NEED_TOOLS.iter().any(|module| test.starts_with(*module)), "nothing runs {test}");
+    }
+}
+
+/// Those below `host/src` are looked for by a test of the library, whose runner knows them.
+#[test]
+fn every_row_of_the_threat_model_is_the_name_of_a_test_that_is_run() {
     let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
-    let rows: Vec<&str> =
+    let all: Vec<&str> =
         text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| who | tries")).collect();
-    assert!(rows.len() > 20, "only {} rows were found", rows.len());
-    for row in rows {
-        let named = row.strip_suffix("` |").and_then(|row| row.rsplit_once('`')).map(|(_, test)| test);
-        let (file, name) = named.and_then(|named| named.split_once("::")).unwrap_or_else(|| panic!("no test: {row}"));
-        let source = fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-        assert!(source.contains(&format!("fn {name}(")), "{file}::{name} is named and does not exist");
+    assert!(all.len() > 20, "only {} rows were found", all.len());
+    let (run, left_out) = (listed(&[]), listed(&["--ignored"]));
+    for row in all {
+        let named = rows(row).first().and_then(|(_, test)| test.split_once(".rs::"));
+        let (file, name) = named.unwrap_or_else(|| panic!("no test: {row}"));
+        match file.strip_prefix("tests/") {
+            Some(module) => {
+                let test = format!("{module}::{name}");
+                assert!(run.contains(&test) && !left_out.contains(&test), "{test} is named and is not run");
+            }
+            None => assert!(file.starts_with("host/src/"), "{file} is looked for nowhere"),
+        }
     }
 }
 

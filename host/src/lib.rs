@@ -28,3 +28,34 @@ pub mod outbound;
 pub mod pipeline;
 pub mod store;
 pub mod wake;
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// The tests of this library as its runner lists them: all, or with `--ignored` those that it leaves out.
+    fn listed(more: &[&str]) -> Vec<String> {
+        let mut runner = Command::new(std::env::current_exe().unwrap());
+        let output = runner.args(["--list", "--format", "terse"]).args(more).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_test_of_the_library_that_the_threat_model_names_is_run() {
+        let named = include_str!("../../SECURITY.md").lines().filter_map(|row| {
+            let test = row.strip_suffix("` |")?.rsplit_once('`')?.1;
+            test.strip_prefix("host/src/")?.split_once(".rs::")
+        });
+        let named: Vec<_> = named.collect();
+        assert!(named.len() > 10, "only {named:?} were found");
+        let (all, left_out) = (listed(&[]), listed(&["--ignored"]));
+        for (file, name) in named {
+            let (begin, end) = (format!("{}::", file.replace('/', "::")), format!("::{name}"));
+            let is_it = |test: &String| test.starts_with(&begin) && test.ends_with(&end);
+            assert!(all.iter().any(is_it), "{file}::{name} is named and does not exist");
+            assert!(!left_out.iter().any(is_it), "{file}::{name} is named and is not run");
+        }
+    }
+}

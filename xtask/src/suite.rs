@@ -33,6 +33,13 @@ const STEPS: [(&str, Step); 13] = [
     ("fuzzing", fuzzed),
 ];
 
+/// The host's tests that need what a machine may not have. `cargo test` leaves them out (`#[ignore]`); a step each brings that
+/// along and runs them.
+pub const NEED_TOOLS: [&str; 3] = [RECEIVERS, PROJECTS, LANGUAGES];
+const RECEIVERS: &str = "receivers::";
+const PROJECTS: &str = "authoring::";
+const LANGUAGES: &str = "languages::";
+
 struct Suite<'a> {
     root: &'a Path,
     online: bool,
@@ -171,7 +178,7 @@ fn receivers(suite: &mut Suite) -> Result<()> {
     let libraries = suite.tools.webhook_libraries(suite.root)?;
     let mut cargo = suite.cargo();
     cargo.env("HERALD_NODE_MODULES", libraries.node_modules).env("HERALD_PYTHON", libraries.python);
-    suite.ignored(cargo, "receivers::")
+    suite.ignored(cargo, RECEIVERS)
 }
 
 /// The tests that need a compiler for guests.
@@ -179,7 +186,7 @@ fn projects(suite: &mut Suite) -> Result<()> {
     Compiler::find(suite.root, &mut suite.tools)?;
     suite.tools.wasi_libc()?;
     let cargo = suite.cargo();
-    suite.ignored(cargo, "authoring::")
+    suite.ignored(cargo, PROJECTS)
 }
 
 /// Builds the examples as their users do, and has a host deliver with each. `herald` is a part of some of the commands.
@@ -191,7 +198,7 @@ fn examples(suite: &mut Suite) -> Result<()> {
     let path = std::env::join_paths(path).context("a folder's name has a colon in it")?;
     let mut cargo = suite.cargo();
     cargo.env("HERALD_EXAMPLES", built).env("HERALD_EXAMPLES_PATH", path);
-    suite.ignored(cargo, "languages::")
+    suite.ignored(cargo, LANGUAGES)
 }
 
 fn adapter_tests(suite: &mut Suite) -> Result<()> {
