@@ -28,6 +28,7 @@ mod threads;
 mod trial;
 mod turns;
 mod visits;
+mod waited;
 mod wasi;
 mod watch;
 

@@ -19,9 +19,10 @@ use super::{
     engine::MOST_CALLS,
     pace::{Pace, Paces},
     turns::Turns,
+    waited,
 };
 use crate::{
-    clock::Stopwatch,
+    clock::{Stopwatch, thread_time},
     model::{Context, Event, Refusal, Request, Response, Verdict},
 };
 
@@ -95,8 +96,10 @@ impl CallThreads {
     ) -> Result<R, CallError> {
         let (sender, receiver) = oneshot::channel();
         let job = Box::new(move || {
-            // Nobody waits any more when the host stops in the middle: the answer is not missed.
-            let _ = sender.send(call());
+            // Nobody waits any more when the host stops in the middle: the answer is not missed, nor is the call.
+            if !sender.is_closed() {
+                let _ = sender.send(call());
+            }
         });
         if let Some(wake) = self.0.0.submit(channel, job) {
             // First what else this worker of the runtime has in hand: the calls that it brings are made in one go, by a
@@ -205,6 +208,7 @@ impl Pool {
         if pace == Pace::Slow {
             give_way();
         }
+        let mut used = thread_time();
         let mut state = self.lock();
         loop {
             if let Some((channel, job)) = state.next(pace) {
@@ -213,7 +217,7 @@ impl Pool {
                     self.quick.notify_one();
                 }
                 drop(state);
-                let took = run(job);
+                let took = run(job, &mut used);
                 state = self.lock();
                 state.paces.took(&channel, took);
                 // What else the channel has waiting may be for the others now.
@@ -256,13 +260,22 @@ fn give_way() {
     }
 }
 
-/// How long it took. A panic would be a defect of the host's; it must cost that one call and not the thread.
-fn run(job: Job) -> Duration {
+/// How long it took of its own doing: what its thread has had of a processor since it had `used` so much, and what the call has
+/// waited for. That others had the processor meanwhile says nothing of the channel. Were that counted, a busy machine would
+/// make quick channels slow, and then keep them so, as the threads of slow ones wait for everybody else.
+///
+/// A panic would be a defect of the host's; it must cost that one call and not the thread.
+fn run(job: Job, used: &mut Option<Duration>) -> Duration {
     let watch = Stopwatch::start();
+    waited::take();
     if catch_unwind(AssertUnwindSafe(job)).is_err() {
         tracing::error!("a call of an adapter panicked in the host; please report this");
     }
-    watch.elapsed()
+    let (elapsed, now) = (watch.elapsed(), thread_time());
+    let before = std::mem::replace(used, now);
+    // Where no thread's time can be told, the clock's counts.
+    let computed = now.zip(before).map_or(elapsed, |(now, before)| now.saturating_sub(before));
+    computed.saturating_add(waited::take()).min(elapsed)
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use wasmtime_wasi::{
 };
 use wasmtime_wasi_io::bindings::wasi::io::poll as unbounded;
 
-use super::{engine::HostState, printed::Printed};
+use super::{engine::HostState, printed::Printed, waited};
+use crate::clock::Stopwatch;
 
 /// Streams, clocks' alarms and the like that a call may hold; they lie in the host's memory, not in the guest's.
 const MOST_RESOURCES: usize = 1000;
@@ -80,7 +81,10 @@ struct Waiting<'a> {
 
 /// A wait that does not come to its end ends like a guest that spins.
 fn bounded<R>(left: Duration, wait: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {
-    in_tokio(async { tokio::time::timeout(left, wait).await }).unwrap_or_else(|_| Err(Trap::Interrupt.into()))
+    let watch = Stopwatch::start();
+    let ended = in_tokio(async { tokio::time::timeout(left, wait).await });
+    waited::note(watch.elapsed());
+    ended.unwrap_or_else(|_| Err(Trap::Interrupt.into()))
 }
 
 impl poll::Host for Waiting<'_> {

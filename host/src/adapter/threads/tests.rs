@@ -145,3 +145,19 @@ fn the_threads_of_slow_channels_give_way_to_all_others() {
     threads.0.0.lock().paces.took(&Arc::from("ops"), Duration::from_secs(1));
     assert_eq!(submit("ops"), normal(thread_priority::NormalThreadSchedulePolicy::Idle));
 }
+
+#[test]
+fn a_channel_whose_calls_wait_for_a_processor_is_not_slow() {
+    let (mut used, pause) = (thread_time(), Duration::from_millis(50));
+    // As it is for a thread that others go before.
+    let took = run(Box::new(move || thread::sleep(pause)), &mut used);
+    if used.is_some() {
+        assert!(took < pause, "{took:?}");
+    }
+    // What a call waits for in the host counts, though it takes no processor either.
+    let waits = move || {
+        thread::sleep(pause);
+        waited::note(pause);
+    };
+    assert!(run(Box::new(waits), &mut used) >= pause);
+}
