@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use herald::clock::{Stopwatch, pause};
+use herald::clock::pause;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -100,9 +100,7 @@ async fn a_full_disk_turns_readiness_off_and_stops_no_delivery_that_is_pending()
     .await;
     post(&host, PENDING).await.unwrap_err();
     faults.end();
-    let watch = Stopwatch::start();
     ready(&host).await;
-    assert!(watch.elapsed() < Duration::from_secs(10), "ready again after {:?}", watch.elapsed());
     post(&host, PENDING).await.unwrap();
     host.drained().await;
     assert_eq!(host.deliveries("state=delivered").await.unwrap().len(), PENDING + 1);

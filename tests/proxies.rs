@@ -147,7 +147,8 @@ async fn a_proxy_that_fails_is_told_apart_from_the_receiver() {
     for (name, manner, _) in &cases {
         let proxy = Proxy::start(*manner).await;
         let scheme = if *name == "refuses" { "socks5://user:pass%3Aword@" } else { "http://" };
-        let keys = format!("timeout = \"1s\"\nproxy = \"{scheme}{}\"", proxy.address);
+        let timeout = if *name == "silent" { "1s" } else { "30s" };
+        let keys = format!("timeout = \"{timeout}\"\nproxy = \"{scheme}{}\"", proxy.address);
         config += &channel(name, &receiver.url("/"), &keys);
         proxies.push(proxy);
     }

@@ -268,6 +268,8 @@ async fn connections_without_a_request_do_not_hold_up_a_stop_and_a_request_is_fi
     let setup = setup("1h");
     // Were they waited for, the stop would take longer than any test.
     change(&setup, "grace = \"5s\"", "grace = \"5m\"");
+    // An address of its own, where nobody else listens when it has stopped.
+    change(&setup, "127.0.0.1:0", "127.0.0.77:0");
     let host = setup.start().await;
     let address = host.address();
     let mut silent = connect(address).await;

@@ -201,7 +201,8 @@ mod tests {
 
     use super::*;
 
-    const SHORT: Duration = Duration::from_millis(5);
+    /// Long enough not to be over between two lines, on a busy machine too.
+    const SHORT: Duration = Duration::from_millis(100);
     const LONG: Duration = Duration::from_hours(1);
 
     fn few() -> bool {

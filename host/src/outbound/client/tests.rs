@@ -25,7 +25,8 @@ use crate::{
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nX-Thing: A\r\nContent-Length: 2\r\n\r\nok";
 const LONG: Duration = Duration::from_secs(20);
-const SHORT: Duration = Duration::from_millis(200);
+/// For what never comes; what comes before it is there by then, on a busy machine too.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// A receiver on a loopback port that does with each connection what the test says.
 async fn receiver<F, H>(mut handle: H) -> u16
@@ -199,7 +200,7 @@ async fn time_is_up_in_each_phase_and_is_named() {
     let sent = send(&format!("http://127.0.0.1:{silent}/"), SHORT).await;
     let (kind, words) = error(&sent);
     assert_eq!(kind, TransportError::Timeout);
-    assert!(words.contains("within 200ms: time was up while waiting for the response's headers"), "{words}");
+    assert!(words.contains("within 2s: time was up while waiting for the response's headers"), "{words}");
     assert!(sent.timing.connect_us.is_some() && sent.timing.first_byte_us.is_none());
 
     let sent = send(&format!("https://127.0.0.1:{silent}/"), SHORT).await;
@@ -229,7 +230,7 @@ async fn a_slow_drip_does_not_stretch_the_deadline() {
     let watch = Stopwatch::start();
     let sent = send(&format!("http://127.0.0.1:{port}/"), SHORT).await;
     assert_eq!(error(&sent).0, TransportError::Timeout);
-    assert!(watch.elapsed() < Duration::from_secs(5));
+    assert!(watch.elapsed() < Duration::from_secs(30), "all of it would take half an hour");
 }
 
 #[tokio::test]
