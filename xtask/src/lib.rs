@@ -3,7 +3,7 @@
 //! - [`prebuilt`]: the built adapters and their manifest; the host's tests use it too.
 //! - [`compiler`]: a compiler for guests, the user's or Debian's.
 //! - [`adapters`]: `cargo xtask adapters`.
-//! - [`suite`]: `cargo xtask test`.
+//! - [`suite`]: `cargo xtask test`; [`failures`]: which tests failed there.
 //! - [`tools`]: what is installed, and how.
 //! - [`instructions`]: `cargo xtask instructions`.
 //! - [`isolation`]: `cargo xtask isolation`.
@@ -15,6 +15,7 @@
 
 pub mod adapters;
 pub mod compiler;
+pub mod failures;
 pub mod fuzz;
 pub mod instructions;
 pub mod isolation;

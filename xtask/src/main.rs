@@ -26,11 +26,7 @@ enum Command {
         no_build: bool,
     },
     /// Run every check and test; install what they need
-    Test {
-        /// Fail where the database of known vulnerabilities cannot be fetched
-        #[arg(long)]
-        online: bool,
-    },
+    Test(suite::Options),
     /// Measure what hostile receivers cost the other channels
     Isolation(isolation::Options),
     /// Measure how fast Herald is, beside a bare forwarder, nginx and Alertmanager
@@ -63,7 +59,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Instructions(options) => instructions::run(&root, *options),
         Command::Load(options) => load::run(&root, options),
         Command::Fuzz(options) => fuzz::run(&root, options, &mut tools::Tools::default()),
-        Command::Test { online } => suite::run(&root, *online),
+        Command::Test(options) => suite::run(&root, options),
         Command::Setup => tools::setup(&root),
     }
 }

@@ -23,13 +23,18 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command with its output where ours goes, and hands each line of its standard output to `see`.
+/// Runs a command with its output where ours goes, and hands each line of it to `see`. Both streams share one pipe, so that
+/// the lines keep their order.
 pub fn run_seeing(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()> {
     let shown = shown(command);
-    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("can't start `{shown}`"))?;
-    let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
-    for line in lines.into_iter().flatten() {
+    let (output, input) = std::io::pipe().context("can't make a pipe")?;
+    command.stdout(input.try_clone().context("can't share a pipe")?).stderr(input);
+    let mut child = command.spawn().with_context(|| format!("can't start `{shown}`"))?;
+    // The command holds the pipe's other end: it has to be closed here for the output to end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    for line in BufReader::new(output).split(b'\n') {
         let line = line.with_context(|| format!("can't read the output of `{shown}`"))?;
+        let line = String::from_utf8_lossy(&line);
         writeln!(std::io::stdout(), "{line}").ok();
         see(&line);
     }

@@ -8,29 +8,29 @@ use anyhow::{Context, Result, bail};
 
 use crate::adapters;
 use crate::compiler::{Compiler, target_dir};
-use crate::fuzz;
-use crate::instructions;
-use crate::isolation;
+use crate::failures::Failures;
 use crate::languages;
 use crate::process::{cargo, run as run_command, run_seeing};
 use crate::tools::Tools;
 
-type Step = fn(&mut Suite) -> Result<()>;
+struct Step {
+    /// What `--only` takes.
+    name: &'static str,
+    title: &'static str,
+    run: fn(&mut Suite) -> Result<()>,
+}
 
-const STEPS: [(&str, Step); 13] = [
-    ("formatting", formatting),
-    ("lints", lints),
-    ("dependencies", dependencies),
-    ("tests of the host", host_tests),
-    ("receivers with published libraries", receivers),
-    ("new projects", projects),
-    ("examples in each language", examples),
-    ("tests of the adapters, native", adapter_tests),
-    ("prebuilt adapters", prebuilt),
-    ("the demo", demo),
-    ("instructions", instructions),
-    ("isolation", isolated),
-    ("fuzzing", fuzzed),
+const STEPS: [Step; 10] = [
+    Step { name: "formatting", title: "formatting", run: formatting },
+    Step { name: "lints", title: "lints", run: lints },
+    Step { name: "dependencies", title: "dependencies", run: dependencies },
+    Step { name: "host", title: "tests of the host", run: host_tests },
+    Step { name: "receivers", title: "receivers with published libraries", run: receivers },
+    Step { name: "projects", title: "new projects", run: projects },
+    Step { name: "languages", title: "examples in each language", run: examples },
+    Step { name: "adapters", title: "tests of the adapters, native", run: adapter_tests },
+    Step { name: "prebuilt", title: "prebuilt adapters", run: prebuilt },
+    Step { name: "demo", title: "the demo", run: demo },
 ];
 
 /// The host's tests that need what a machine may not have. `cargo test` leaves them out (`#[ignore]`); a step each brings that
@@ -40,35 +40,65 @@ const RECEIVERS: &str = "receivers::";
 const PROJECTS: &str = "authoring::";
 const LANGUAGES: &str = "languages::";
 
+/// What is run.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Fail where the database of known vulnerabilities cannot be fetched
+    #[arg(long)]
+    online: bool,
+    /// Only this step; may be given again
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(STEPS.map(|step| step.name)))]
+    only: Vec<String>,
+}
+
 struct Suite<'a> {
     root: &'a Path,
     online: bool,
     tools: Tools,
     passed: u64,
     failed: u64,
+    failures: Failures,
+    /// Commands that repeat the failed tests.
+    repeat: Vec<String>,
 }
 
-/// Runs all steps.
-pub fn run(root: &Path, online: bool) -> Result<()> {
-    let mut suite = Suite { root, online, tools: Tools::default(), passed: 0, failed: 0 };
+/// Runs the steps up to the first that fails. The output ends with how many tests passed and, after a failure, with the
+/// step, the tests and the command that repeats them.
+pub fn run(root: &Path, options: &Options) -> Result<()> {
+    let (tools, failures) = (Tools::default(), Failures::default());
+    let mut suite = Suite { root, online: options.online, tools, passed: 0, failed: 0, failures, repeat: Vec::new() };
     let begin = now();
-    let result = suite.steps();
+    let steps: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| options.only.is_empty() || options.only.iter().any(|name| name == step.name))
+        .collect();
+    let mut failed = None;
+    for (index, step) in steps.iter().enumerate() {
+        let number = format!("{} of {}", index + 1, steps.len());
+        println!("\n=== {number}: {}", step.title);
+        let begin = now();
+        if let Err(error) = (step.run)(&mut suite) {
+            failed = Some((number, *step, error));
+            break;
+        }
+        println!("=== {}: fine, {}", step.title, shown(begin.elapsed()));
+    }
     println!("\n{} in {}", suite.tools.summary(), shown(begin.elapsed()));
     println!("{} passed, {} failed", suite.passed, suite.failed);
-    result
+    let Some((number, step, error)) = failed else { return Ok(()) };
+    println!("\n=== FAILED: step {number}, {}", step.title);
+    println!("{error:#}");
+    for name in suite.failures.names() {
+        println!("failed test: {name}");
+    }
+    for command in &suite.repeat {
+        println!("repeat just that: {command}");
+    }
+    println!("repeat the step: cargo xtask test --only {}", step.name);
+    bail!("step {number} ({}) failed", step.name)
 }
 
 impl Suite<'_> {
-    fn steps(&mut self) -> Result<()> {
-        for (index, (name, step)) in STEPS.iter().enumerate() {
-            println!("\n=== {} of {}: {name}", index + 1, STEPS.len());
-            let begin = now();
-            step(self).with_context(|| format!("step {} of {} ({name}) failed", index + 1, STEPS.len()))?;
-            println!("=== {name}: fine, {}", shown(begin.elapsed()));
-        }
-        Ok(())
-    }
-
     fn cargo(&self) -> Command {
         cargo(self.root)
     }
@@ -87,8 +117,12 @@ impl Suite<'_> {
         command
     }
 
-    fn test(&mut self, command: &mut Command) -> Result<()> {
-        self.counted(command.args(["test", "--locked", "--workspace", "--no-fail-fast"]))
+    /// Runs all tests of the workspace in `folder`.
+    fn test(&mut self, command: &mut Command, folder: &str) -> Result<()> {
+        let result = self.counted(command.args(["test", "--locked", "--workspace", "--no-fail-fast"]));
+        let prefix = if folder.is_empty() { String::new() } else { format!("cd {folder} && ") };
+        self.repeat = self.failures.commands(&prefix);
+        result
     }
 
     /// Runs the host's tests of that name which are not run otherwise; that there are none is a failure, too.
@@ -104,16 +138,13 @@ impl Suite<'_> {
 
     /// Runs tests and adds up how many have passed.
     fn counted(&mut self, command: &mut Command) -> Result<()> {
-        let (mut passed, mut failed) = (0, 0);
-        let result = run_seeing(command, |line| {
+        run_seeing(command, |line| {
+            self.failures.read(line);
             if let Some(counts) = counts(line) {
-                passed += counts.0;
-                failed += counts.1;
+                self.passed += counts.0;
+                self.failed += counts.1;
             }
-        });
-        self.passed += passed;
-        self.failed += failed;
-        result
+        })
     }
 }
 
@@ -167,7 +198,7 @@ fn advisories(suite: &Suite, deny: &Path) -> Result<bool> {
 
 fn host_tests(suite: &mut Suite) -> Result<()> {
     let mut cargo = suite.cargo();
-    suite.test(&mut cargo)
+    suite.test(&mut cargo, "")
 }
 
 /// The tests that need what other languages publish.
@@ -200,7 +231,7 @@ fn examples(suite: &mut Suite) -> Result<()> {
 
 fn adapter_tests(suite: &mut Suite) -> Result<()> {
     let mut cargo = suite.guest_cargo();
-    suite.test(&mut cargo)
+    suite.test(&mut cargo, "adapters")
 }
 
 fn prebuilt(suite: &mut Suite) -> Result<()> {
@@ -209,20 +240,6 @@ fn prebuilt(suite: &mut Suite) -> Result<()> {
 
 fn demo(suite: &mut Suite) -> Result<()> {
     run_command(suite.cargo().args(["run", "--release", "--locked", "--", "demo", "--once"]))
-}
-
-fn instructions(suite: &mut Suite) -> Result<()> {
-    instructions::run_with(suite.root, instructions::COMPARE, &mut suite.tools)
-}
-
-/// Measured, so after everything else, with the build that the demo has made.
-fn isolated(suite: &mut Suite) -> Result<()> {
-    isolation::run(suite.root, &isolation::USUAL)
-}
-
-/// Last, as it compiles everything in a way of its own.
-fn fuzzed(suite: &mut Suite) -> Result<()> {
-    fuzz::run(suite.root, &fuzz::usual(), &mut suite.tools)
 }
 
 /// Passed and failed, of a line like `test result: ok. 12 passed; 0 failed; …`.

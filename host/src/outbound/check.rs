@@ -81,6 +81,7 @@ impl Options {
             return Err(Refused::settings(format!("the host {host} of the URL has an empty part between its dots")));
         }
         let name = name_of(url, &host);
+        check_dots(&host, &name, pointed)?;
         check_host(&name, declared, pointed)?;
         check_listed(&name, listed, pointed)?;
         if url.scheme() == "http" && !self.allow_http.iter().any(|allowed| matches(allowed, &name)) {
@@ -128,6 +129,21 @@ fn name_of<'u>(url: &'u Url, host: &Host<&str>) -> Cow<'u, str> {
         (Host::Ipv6(ip), _) => Cow::Owned(ip.to_string()),
         (_, name) => Cow::Borrowed(name.unwrap_or_default().trim_end_matches('.')),
     }
+}
+
+/// Refuses a name that ends in more than one dot. DNS knows one final dot; the URL parser takes `127.0.0.1..` for a name,
+/// and what a resolver makes of that is its own affair.
+fn check_dots(host: &Host<&str>, name: &str, pointed: &BTreeSet<String>) -> Result<(), Refused> {
+    let Host::Domain(domain) = host else { return Ok(()) };
+    if !domain.ends_with("..") && !name.is_empty() {
+        return Ok(());
+    }
+    let blame = if pointed.contains(&normal(name)) { Blame::Settings } else { Blame::Adapter };
+    Err(Refused::blocked(
+        blame,
+        format!("`{domain}` is not a host name: a name ends in one dot at most"),
+        "take the final dots out of the URL".to_owned(),
+    ))
 }
 
 fn check_host(name: &str, declared: &[String], pointed: &BTreeSet<String>) -> Result<(), Refused> {
@@ -339,6 +355,23 @@ mod tests {
             assert!(Url::parse(neither).is_err_and(|error| error == url::ParseError::InvalidIpv4Address), "{neither}");
         }
         assert!(check(&local(), "https://2130706433/", &[], &["127.0.0.1"]).is_ok());
+    }
+
+    #[test]
+    fn a_host_that_ends_in_more_than_one_dot_is_refused() {
+        for url in [
+            "https://200.64.0.64../",
+            "https://127.1../",
+            "https://0x7f000001.../",
+            "https://a.example../",
+            "https://./",
+        ] {
+            let host = normal(Url::parse(url).unwrap().host_str().unwrap());
+            let refused = check(&Options::default(), url, &[], &[&host]).unwrap_err();
+            assert_eq!((refused.blame, refused.reason), (Blame::Settings, FailReason::Blocked), "{url}");
+            assert!(refused.message.contains("a name ends in one dot at most"), "{url}: {refused}");
+        }
+        assert!(check(&Options::default(), "https://a.example./", &[], &["a.example"]).is_ok());
     }
 
     #[test]

@@ -27,11 +27,6 @@ impl Phase {
     /// Above the lines that phases are printed as.
     pub const HEAD: &str = "phase         p50       p90       p99       max   p99 to 202   attempts/s   CPU: host   this  others       RSS";
 
-    /// What all but one of a hundred events took at the most, until they were received.
-    pub fn p99(&self) -> Duration {
-        percentile(&self.arrived, 99)
-    }
-
     /// What other programs took, in percent of a core.
     pub fn others(&self) -> f64 {
         let Used { host, this, busy } = self.used;
@@ -68,7 +63,7 @@ impl fmt::Display for Phase {
 /// The median of the phases of one kind.
 pub fn median_p99(phases: &[Phase], is_hostile: bool) -> Duration {
     let chosen = phases.iter().filter(|phase| phase.is_hostile == is_hostile);
-    let mut all: Vec<Duration> = chosen.map(Phase::p99).collect();
+    let mut all: Vec<Duration> = chosen.map(|phase| percentile(&phase.arrived, 99)).collect();
     all.sort_unstable();
     all.get(all.len() / 2).copied().unwrap_or_default()
 }
