@@ -78,26 +78,6 @@ fn what_a_call_leaves_is_found_by_the_next_of_its_channel_and_by_no_other() {
 }
 
 #[test]
-fn two_calls_of_a_channel_at_the_same_time_share_nothing() {
-    // The second begins while the first is at work: it has a sandbox of its own.
-    let slow = Act::Do(
-        "(i32.store8 (i32.const 16) (i32.add (i32.const 48) (global.get $n)))
-         (i32.store offset=8 (i32.load offset=20 (global.get $rendered)) (i32.const 16))
-         (i32.store offset=12 (i32.load offset=20 (global.get $rendered)) (i32.const 1))
-         (global.set $n (i32.add (global.get $n) (i32.const 1)))
-         (call $block (call $alarm (i64.const 600000000)))",
-    );
-    let registry = keeping(Limits::default());
-    let adapter = load(&registry, &Guest { foreign: true, ..guest(slow) });
-    let found = std::thread::scope(|scope| {
-        let calls: Vec<_> = (0..2).map(|_| scope.spawn(|| says(&adapter, "a").unwrap())).collect();
-        calls.into_iter().map(|call| call.join().unwrap()).collect::<Vec<_>>()
-    });
-    assert_eq!(found, ["0", "0"]);
-    assert_eq!(says(&adapter, "a").unwrap(), "1", "one of them was kept");
-}
-
-#[test]
 fn a_sandbox_ends_with_a_trap_a_timeout_growth_or_its_last_call() {
     let limits = Limits { time: std::time::Duration::from_millis(200), ..Limits::default() };
     let registry = keeping(limits);
@@ -108,15 +88,18 @@ fn a_sandbox_ends_with_a_trap_a_timeout_growth_or_its_last_call() {
              (global.set $n (i32.add (global.get $n) (i32.const 1)))";
         Act::Do(format!("{head} (if (i32.eq (global.get $n) (i32.const 3)) (then {what}))").leak())
     };
-    for (what, message) in
-        [("unreachable", Some("trapped")), ("(loop $again (br $again))", Some("longer than its limit of 200ms"))]
-    {
-        let adapter = load(&registry, &guest(third(what)));
-        assert_eq!([says(&adapter, "a").unwrap(), says(&adapter, "a").unwrap()], ["0", "1"]);
-        let error = says(&adapter, "a").unwrap_err();
-        assert!(message.is_none_or(|message| error.contains(message)), "{error}");
-        assert_eq!(says(&adapter, "a").unwrap(), "0", "after `{what}`");
-    }
+    let adapter = load(&registry, &guest(third("(loop $again (br $again))")));
+    assert_eq!([says(&adapter, "a").unwrap(), says(&adapter, "a").unwrap()], ["0", "1"]);
+    let error = says(&adapter, "a").unwrap_err();
+    assert!(error.contains("longer than its limit of 200ms"), "{error}");
+    assert_eq!(says(&adapter, "a").unwrap(), "0");
+    // What earlier calls have left may be why it fails: the call is repeated in a fresh sandbox, which is kept then.
+    let adapter = load(&registry, &guest(third("unreachable")));
+    let found: Vec<_> = (0..4).map(|_| says(&adapter, "a").unwrap()).collect();
+    assert_eq!(found, ["0", "1", "0", "1"]);
+    // A call that fails in a fresh sandbox, too, is not repeated again.
+    let adapter = load(&registry, &guest(Act::Trap));
+    assert!(says(&adapter, "a").unwrap_err().contains("trapped"));
     // 16 MiB and a page; the call itself is good.
     let adapter = load(&registry, &guest(third("(drop (memory.grow (i32.const 257)))")));
     let found: Vec<_> = (0..4).map(|_| says(&adapter, "a").unwrap()).collect();
@@ -150,12 +133,12 @@ fn no_more_than_32_are_kept_and_calls_find_room_all_the_same() {
 
 #[test]
 fn limits_hold_for_each_call_in_a_kept_sandbox_as_in_a_fresh_one() {
-    // A quarter of a second each, under a limit of one: the time is each call's own.
-    let limits = Limits { time: std::time::Duration::from_secs(1), transfer: 100_000, ..Limits::default() };
+    // Half a second each, under a limit of three: the time is each call's own.
+    let limits = Limits { time: std::time::Duration::from_secs(3), transfer: 100_000, ..Limits::default() };
     let registry = keeping(limits);
-    let waits = Act::Do("(call $block (call $alarm (i64.const 250000000)))");
+    let waits = Act::Do("(call $block (call $alarm (i64.const 500000000)))");
     let adapter = load(&registry, &Guest { foreign: true, ..guest(waits) });
-    for _ in 0..6 {
+    for _ in 0..7 {
         says(&adapter, "a").unwrap();
     }
     // 60 KB of header each, under a limit of 100 KB.
@@ -174,8 +157,9 @@ fn limits_hold_for_each_call_in_a_kept_sandbox_as_in_a_fresh_one() {
          (global.set $n (i32.const 1))",
     );
     let adapter = load(&registry, &guest(too_much));
-    says(&adapter, "a").unwrap();
-    assert!(says(&adapter, "a").unwrap_err().contains("more than its limit of 100000 bytes"));
+    // The second call hands over too much in the kept sandbox, and is repeated in a fresh one.
+    let first = says(&adapter, "a").unwrap();
+    assert_eq!(says(&adapter, "a").unwrap(), first);
     // Memory is the sandbox's: what earlier calls have taken counts.
     let grows = load(&registry, &guest(Act::Grow));
     assert!(says(&grows, "a").unwrap_err().contains("its limit of memory: more than 67108864 bytes"));

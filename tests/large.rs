@@ -101,3 +101,24 @@ async fn the_version_before_serves_while_the_next_one_is_compiled_and_a_file_tha
     host.drain().await;
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_the_place_of_a_built_in_adapter_delivers_from_the_first_delivery_on() {
+    let receiver = Receiver::start().await;
+    let setup = Setup::new("[[channel]]\nname = \"hook\"\nadapter = \"webhook\"\n[[route]]\nchannel = \"hook\"\n");
+    use_own_cache(&setup);
+    let large = Guest { functions: 8_000, ..Guest::new("large", &receiver.url("/")) };
+    fs::write(setup.adapters().join("webhook.wasm"), large.component()).unwrap();
+    // The built-in adapter would refuse the channel, which has no URL, and the host would not start.
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"test","id":"first"}"#).await;
+    let registry = host.app.pipeline().registry();
+    let mut changes = registry.changes();
+    let arrives = changes.wait_for(|_| registry.get("webhook").is_some_and(|adapter| adapter.id.version == "large"));
+    // A debug build on a busy machine.
+    tokio::time::timeout(std::time::Duration::from_mins(4), arrives).await.unwrap().unwrap();
+    let first = receiver.wait_for(1).await;
+    assert_eq!((first[0].text(), first[0].header("x-version")), ("first", "large"));
+    host.drain().await;
+    host.stop().await;
+}

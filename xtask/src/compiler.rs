@@ -32,8 +32,8 @@ pub struct Compiler {
     linker: PathBuf,
     /// Debian's has to build the standard library.
     debian: bool,
-    /// For C: the compiler and the archiver.
-    clang: (&'static str, &'static str),
+    /// For C: the compiler and the archiver. Only the script engine needs them.
+    clang: Option<(&'static str, &'static str)>,
 }
 
 impl Compiler {
@@ -50,9 +50,11 @@ impl Compiler {
             .with_context(|| format!("no linker at {}: it is a part of rustup's toolchains", linker.display()))?;
         // Its version goes on with the folder that it was built in.
         let lld = lld.split(" (").next().unwrap_or_default().to_owned();
-        let clang = tools.clang()?;
-        let c = output(Command::new(clang.0).arg("--version")).unwrap_or_default();
+        let clang = tools.clang().inspect_err(|error| println!("{error:#}")).ok();
+        let c = clang.and_then(|(clang, _)| output(Command::new(clang).arg("--version")));
+        let c = c.unwrap_or_else(|| "no clang".to_owned());
         let lld = format!("{lld}; {}", c.lines().next().unwrap_or_default().trim());
+        tools.rust_target(&root.join("adapters"), TARGET);
         if library.join(TARGET).join("lib").is_dir() {
             let version = output(rustc().arg("--version")).context("`rustc --version` failed")?;
             return Ok(Self {
@@ -84,6 +86,11 @@ impl Compiler {
         })
     }
 
+    /// Whether the compiler can build a component: QuickJS in the script engine is C.
+    pub fn builds(&self, component: &Component) -> bool {
+        component.adapter != "script" || self.clang.is_some()
+    }
+
     /// Builds a component's core module, and says where it is.
     pub fn core_module(&self, root: &Path, component: &Component) -> Result<PathBuf> {
         // Afterwards the registry's sources are on this machine, and their folder has a name.
@@ -98,7 +105,9 @@ impl Compiler {
             build.args(["-Z", "build-std=std,panic_abort"]);
         }
         build.env("CARGO_ENCODED_RUSTFLAGS", self.flags(root)?.join("\u{1f}"));
-        build.env("CC_wasm32_unknown_unknown", self.clang.0).env("AR_wasm32_unknown_unknown", self.clang.1);
+        if let Some((clang, archiver)) = self.clang {
+            build.env("CC_wasm32_unknown_unknown", clang).env("AR_wasm32_unknown_unknown", archiver);
+        }
         // A script runs in what this makes: quick is worth more than small.
         let folder = format!("-ffile-prefix-map={}=herald", target_dir(root).display());
         build.env("CFLAGS_wasm32_unknown_unknown", format!("-O2 -fno-ident {folder}"));

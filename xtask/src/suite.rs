@@ -212,7 +212,7 @@ fn receivers(suite: &mut Suite) -> Result<()> {
 /// The tests that need a compiler for guests.
 fn projects(suite: &mut Suite) -> Result<()> {
     Compiler::find(suite.root, &mut suite.tools)?;
-    suite.tools.wasi_libc()?;
+    suite.tools.wasi_libc(suite.root)?;
     let cargo = suite.cargo();
     suite.ignored(cargo, PROJECTS)
 }

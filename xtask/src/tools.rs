@@ -38,7 +38,7 @@ pub fn setup(root: &Path) -> Result<()> {
     tools.webhook_libraries(root)?;
     tools.of_languages(root)?;
     let compiler = Compiler::find(root, &mut tools)?;
-    tools.wasi_libc()?;
+    tools.wasi_libc(root)?;
     println!("cargo-deny: {}\nguest compiler: {}\n{}", deny.display(), compiler.version, tools.summary());
     Ok(())
 }
@@ -101,12 +101,23 @@ impl Tools {
         if let Some(found) = find() {
             return Ok(found);
         }
-        self.apt(
-            &["clang-14", "llvm-14"],
-            "they compile QuickJS, which runs adapters that are scripts",
-            "Install clang and llvm by other means",
-        )?;
+        let reason = "they compile QuickJS, which runs adapters that are scripts";
+        let instead = "Install clang and llvm by other means";
+        self.apt(&["clang-14", "llvm-14"], reason, instead)
+            .or_else(|_| self.apt(&["clang", "llvm"], reason, instead))?;
         find().context("there is no clang, though it was installed")
+    }
+
+    /// A target for the toolchain that is used in `folder`, where rustup can fetch it.
+    pub fn rust_target(&mut self, folder: &Path, target: &str) {
+        let sysroot = output(Command::new("rustc").current_dir(folder).args(["--print", "sysroot"])).unwrap_or_default();
+        if Path::new(&sysroot).join("lib/rustlib").join(target).join("lib").is_dir() {
+            return;
+        }
+        println!("installing the target {target}");
+        if run(Command::new("rustup").current_dir(folder).args(["target", "add", target])).is_ok() {
+            self.installed.push(format!("{target} (rustup)"));
+        }
     }
 
     /// A compiler for C++, which libFuzzer is written in.
@@ -120,7 +131,8 @@ impl Tools {
 
     /// The C library that Debian's compiler builds Rust's own for WASI on, for authors' projects; a toolchain with the
     /// target needs none.
-    pub fn wasi_libc(&mut self) -> Result<()> {
+    pub fn wasi_libc(&mut self, root: &Path) -> Result<()> {
+        self.rust_target(root, "wasm32-wasip2");
         let sysroot = output(Command::new("rustc").args(["--print", "sysroot"])).unwrap_or_default();
         let has_target = Path::new(&sysroot).join("lib/rustlib/wasm32-wasip2/lib").is_dir();
         if has_target || Path::new(WASI_LIBC).is_dir() {

@@ -16,7 +16,7 @@ impl Repository {
         let root = std::env::temp_dir().join(format!("herald-xtask-{name}-{}", std::process::id()));
         let repository = Self(root);
         let adapters = COMPONENTS.iter().map(|component| component.adapter);
-        for crate_folder in adapters.chain(["sdk"]) {
+        for crate_folder in adapters.chain(["sdk", "engine"]) {
             repository.write(&format!("adapters/{crate_folder}/Cargo.toml"), "[package]");
             repository.write(&format!("adapters/{crate_folder}/src/lib.rs"), "//! Nothing.");
         }

@@ -69,7 +69,7 @@ impl Adapter {
         &self,
         function: &'static str,
         context: &Context,
-        call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<R>,
+        call: impl Fn(&mut Store<HostState>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let result = match self.sandbox.limits.isolation {
             Isolation::Call => self.call(function, call),

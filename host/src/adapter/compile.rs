@@ -175,6 +175,12 @@ impl Compiler {
             (source.sandbox.engine.clone(), self.cache.clone(), self.jobs.clone(), self.waker.clone());
         let (name, digest, bytes) = (name.to_owned(), source.digest.clone(), source.bytes.to_vec());
         threads.spawn(move || {
+            // Saved again, or removed, before its turn came.
+            let is_wanted = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_wanted.get(&name).is_none_or(|job| job.digest != digest) {
+                return;
+            }
+            drop(is_wanted);
             let result = catch_unwind(AssertUnwindSafe(|| compile(&engine, cache.as_ref(), &digest, &bytes)))
                 .unwrap_or_else(|_| Err(LoadError::new("validate", "the compiler panicked; please report this")));
             // Another version may have taken its place meanwhile.

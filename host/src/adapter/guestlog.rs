@@ -50,7 +50,7 @@ impl GuestLog {
 }
 
 /// One line without control characters, cut to its limit.
-fn harmless(message: &str, longest: usize) -> String {
+pub(super) fn harmless(message: &str, longest: usize) -> String {
     let end = message.floor_char_boundary(longest);
     message.get(..end).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -53,33 +53,41 @@ impl Living {
 impl Adapter {
     /// One call in the channel's sandbox, if it keeps one and no other call is under way there, else in a fresh one, which
     /// it then keeps.
+    ///
+    /// A call that fails in a kept sandbox is repeated in a fresh one: what earlier calls have left there may be why, and a
+    /// call has no effect outside of its sandbox. One that ran out of time is not repeated: it would double its limit.
     pub(super) fn call_in_kept<R>(
         &self,
         function: &'static str,
         channel: &str,
-        call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<R>,
+        call: impl Fn(&mut Store<HostState>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let kept = &self.sandbox.kept;
         let (age, found) = {
             let mut shelf = kept.shelf();
             (shelf.age, shelf.take(self.serial, channel))
         };
-        let mut living = match found {
-            Some(mut living) => {
-                self.sandbox.arm(&mut living.store);
-                living.store.data_mut().begin();
-                living
+        let called = |mut living: Living| {
+            let result = call(&mut living.store, &living.instance);
+            living.calls += 1;
+            // After an error nobody knows what state it is in.
+            let answer = self.ended(function, living.store.data_mut(), result)?;
+            if living.may_serve_on() {
+                kept.put(age, self.serial, channel, living);
             }
-            None => self.bring_to_life(function)?,
+            Ok(answer)
         };
-        let result = call(&mut living.store, &living.instance);
-        living.calls += 1;
-        // After an error nobody knows what state it is in.
-        let answer = self.ended(function, living.store.data_mut(), result)?;
-        if living.may_serve_on() {
-            kept.put(age, self.serial, channel, living);
+        if let Some(mut living) = found {
+            self.sandbox.arm(&mut living.store);
+            living.store.data_mut().begin();
+            match called(living) {
+                Err(error) if !error.may_pass => {
+                    tracing::debug!(adapter = &*self.name, channel, %error, "failed in a kept sandbox; repeated in a fresh one");
+                }
+                ended => return ended,
+            }
         }
-        Ok(answer)
+        called(self.bring_to_life(function)?)
     }
 
     fn bring_to_life(&self, function: &'static str) -> Result<Living, CallError> {
@@ -225,6 +233,27 @@ mod tests {
         assert_eq!(shelf.idle_for(Duration::from_hours(1)).len(), 0);
         assert_eq!(shelf.idle_for(Duration::ZERO).len(), 1);
         assert_eq!(shelf.take(1, "a"), None);
+    }
+
+    #[test]
+    fn two_calls_of_a_channel_at_the_same_time_have_a_sandbox_each_and_one_is_kept() {
+        let limits = Limits { isolation: Isolation::Channel, ..Limits::default() };
+        let registry = Registry::open(Options { limits, ..Options::default() }, Vec::new()).unwrap();
+        let adapter = registry.load("board", BOARD[0], Origin::BuiltIn).unwrap();
+        let both = std::sync::Barrier::new(2);
+        let call = || {
+            adapter.call_in_kept("nothing", "a", |_, _| {
+                both.wait();
+                Ok(())
+            })
+        };
+        thread::scope(|scope| {
+            let calls = [scope.spawn(call), scope.spawn(call)];
+            for call in calls {
+                call.join().unwrap().unwrap();
+            }
+        });
+        assert_eq!(adapter.sandbox.kept.shelf().idle.len(), 1);
     }
 
     #[test]

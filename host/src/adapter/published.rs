@@ -89,9 +89,12 @@ impl Published {
         }
     }
 
-    /// That file is being compiled.
-    pub(super) fn comes(&mut self, name: &str) {
+    /// That file is being compiled. `alone`: no built-in adapter of that name serves meanwhile.
+    pub(super) fn comes(&mut self, name: &str, alone: bool) {
         self.compiling.insert(name.to_owned());
+        if alone && self.adapters.get(name).is_some_and(|adapter| adapter.origin.file().is_none()) {
+            self.adapters.remove(name);
+        }
     }
 
     /// That file is none.

@@ -45,6 +45,8 @@ pub(super) struct Inner {
 pub(super) struct State {
     scan: Scan,
     pub channels: Vec<LiveChannel>,
+    /// The folder is looked at for the first time: nothing has been delivered yet.
+    starting: bool,
     /// What serves again when the version that has taken its place fails its first calls, by name.
     pub proven: BTreeMap<String, Arc<Adapter>>,
 }
@@ -61,7 +63,7 @@ impl Registry {
             options,
             published: ArcSwap::default(),
             changes: watch::Sender::new(0),
-            state: Mutex::new(State { scan: Scan::default(), channels, proven: BTreeMap::new() }),
+            state: Mutex::new(State { scan: Scan::default(), channels, starting: true, proven: BTreeMap::new() }),
             waker,
         }));
         for (name, bytes) in builtin::ALL {
@@ -76,6 +78,7 @@ impl Registry {
         }
         // What stands there at the start is taken as it is; settling is for files that change before our eyes.
         registry.reconcile(Duration::ZERO);
+        registry.state().starting = false;
         Ok(registry)
     }
 
@@ -124,6 +127,11 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// Throws away the sandboxes that channels keep: their config is another one.
+    pub fn forget_kept(&self) {
+        self.0.sandbox.kept.clear();
     }
 
     /// Compares the folder with what is loaded. A file is read when its size and time have stood still for `settle`;
@@ -177,7 +185,7 @@ impl Registry {
             .get(name)
             .is_some_and(|refused| refused.digest.as_ref() == Some(&digest) && !refused.error.may_pass());
         if known_bad {
-            return;
+            return self.wait_no_longer(name);
         }
         let current = published.adapters.get(name);
         let unchanged = current.is_some_and(|adapter| {
@@ -187,7 +195,8 @@ impl Registry {
             return self.publish(name, None);
         }
         match self.prepare(state, found, bytes) {
-            Ok(None) => self.change(|published| published.comes(name)),
+            // Before a start the file served in place of the built-in adapter: its channels wait for it.
+            Ok(None) => self.change(|published| published.comes(name, state.starting)),
             Ok(Some(adapter)) => {
                 tracing::info!(
                     adapter = name,
@@ -222,10 +231,10 @@ impl Registry {
         let name = found.name.as_str();
         let refused = Refused { file: found.path.clone(), digest, error };
         if self.published().refused.get(name) == Some(&refused) {
-            return;
+            return self.wait_no_longer(name);
         }
         let Refused { digest, error, .. } = &refused;
-        let kept = self.get(name).or_else(|| self.revive(found));
+        let kept = self.get(name).or_else(|| self.revive(found)).or_else(|| self.fall_back(name));
         tracing::error!(
             adapter = name, file = %found.path.display(), step = error.step, digest,
             keeps = kept.map(|adapter| adapter.id.version.clone()),
@@ -234,12 +243,32 @@ impl Registry {
         self.change(|published| published.bad(name, refused));
     }
 
+    /// What was being compiled under that name is not wanted any more.
+    fn wait_no_longer(&self, name: &str) {
+        self.0.compiler.forget(name);
+        if self.published().compiling.contains(name) {
+            self.change(|published| {
+                published.compiling.remove(name);
+            });
+        }
+    }
+
     /// At a start there is no version in memory to go on with: the copy of the last good one serves.
     fn revive(&self, found: &Found) -> Option<Arc<Adapter>> {
         let bytes = self.0.options.cache.as_ref()?.last_good(&found.path)?;
         let adapter = self.load_last_good(found, &bytes)?;
         self.change(|published| {
             published.adapters.insert(found.name.clone(), adapter.clone());
+        });
+        Some(adapter)
+    }
+
+    /// Without a file that works, the built-in adapter of that name serves.
+    fn fall_back(&self, name: &str) -> Option<Arc<Adapter>> {
+        let (name, bytes) = builtin::ALL.iter().find(|(built_in, _)| *built_in == name)?;
+        let adapter = Arc::new(self.load(name, bytes, Origin::BuiltIn).ok()?);
+        self.change(|published| {
+            published.adapters.insert((*name).to_owned(), adapter.clone());
         });
         Some(adapter)
     }

@@ -218,6 +218,8 @@ impl Reloader {
         // Lanes are tasks of the runtime.
         let _entered = self.runtime.enter();
         self.pipeline.apply(plan);
+        // A call that began before the plan was swapped may have kept a sandbox since `adopt`.
+        self.pipeline.registry().forget_kept();
         self.face.set_access(plan::access(&next, self.address));
         self.face.set_tls(tls);
         // It may name other files than before.

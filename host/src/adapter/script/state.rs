@@ -16,6 +16,7 @@ use crate::adapter::{
     bindings::v0_1::LOG,
     call::explain,
     engine::{HostState, Sandbox},
+    guestlog,
 };
 
 /// What a state exports whose file says itself what answers mean.
@@ -26,6 +27,8 @@ const ALLOCATE: &str = "cabi_realloc";
 /// What is kept of the memory is told apart in pieces of this size.
 const PIECE: usize = 4096;
 const PAGE: usize = 64 << 10;
+/// Bytes of what a file's refusal says.
+const LONGEST_REASON: usize = 4096;
 
 /// Has the engine read the file, and gives its state then; or why the file is refused.
 pub(super) fn after_reading(sandbox: &Sandbox, engine: &Engine, name: &str, text: &str) -> Result<Vec<u8>, String> {
@@ -66,7 +69,7 @@ fn read(
     match account.as_deref() {
         Some([0]) => snapshot(store, engine, state, &memory, false).map(Ok),
         Some([1]) => snapshot(store, engine, state, &memory, true).map(Ok),
-        Some([2, reason @ ..]) => Ok(Err(String::from_utf8_lossy(reason).into_owned())),
+        Some([2, reason @ ..]) => Ok(Err(guestlog::harmless(&String::from_utf8_lossy(reason), LONGEST_REASON))),
         _ => wasmtime::bail!("the engine gave no account"),
     }
 }
