@@ -1,4 +1,4 @@
-//! The fuzz targets' properties hold for their committed seeds. `cargo xtask fuzz` looks for inputs for which they do not;
+//! The fuzz targets' properties hold for their committed seeds. `cargo xtask measure fuzz` looks for inputs for which they do not;
 //! each one that it finds becomes a seed.
 
 use std::{fs, path::Path};

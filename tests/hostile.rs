@@ -1,5 +1,5 @@
 //! Receivers that do what no good receiver does: each attempt ends in time and under the right name, and no worker is
-//! left behind. What they cost the other channels is measured by `cargo xtask isolation`.
+//! left behind. What they cost the other channels is measured by `cargo xtask measure isolation`.
 
 use std::{collections::BTreeMap, fmt::Write};
 

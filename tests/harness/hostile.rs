@@ -1,6 +1,6 @@
 //! Receivers that do what no good receiver does, each in one way, until they are told to be good.
 //!
-//! Nothing but the standard library and `socket2` in here, and a thread for each connection: `cargo xtask isolation`
+//! Nothing but the standard library and `socket2` in here, and a thread for each connection: `cargo xtask measure isolation`
 //! includes this file, too.
 
 use std::{

@@ -1,5 +1,5 @@
 //! Guests that do in `render` or `interpret` what no good adapter does. Of the harness only [`super::guests`] is used, so that
-//! `cargo xtask isolation` can load them too.
+//! `cargo xtask measure isolation` can load them too.
 
 use super::guests::{Act, Guest};
 

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: what reads the bytes of strangers, given bytes of all kinds, for a short while each.
+//! `cargo xtask measure fuzz`: what reads the bytes of strangers, given bytes of all kinds, for a short while each.
 //!
 //! The targets stand in `fuzz/targets`; what they begin with, in `fuzz/seeds`. Without a sanitizer, so that a stable Rust
 //! will do: Herald has no unsafe code of its own to watch, and what the targets look for are panics and broken promises.
@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+use crate::measure::Finding;
 use crate::process::{clean, run as run_command, shown};
 use crate::tools::Tools;
 
@@ -25,13 +26,15 @@ pub struct Options {
     seed: u32,
 }
 
-/// What CI does.
-pub fn usual() -> Options {
-    Options { targets: Vec::new(), seconds: 15, seed: 1 }
+impl Options {
+    /// All targets, for a short while each.
+    pub fn usual() -> Self {
+        Self { targets: Vec::new(), seconds: 15, seed: 1 }
+    }
 }
 
 /// Builds and runs the targets; the error says what was found, and how to see it again.
-pub fn run(root: &Path, options: &Options, tools: &mut Tools) -> Result<()> {
+pub fn run(root: &Path, options: &Options, tools: &mut Tools) -> Result<Vec<Finding>> {
     let program = tools.cargo_fuzz(root)?;
     tools.cxx()?;
     let known = known(root)?;
@@ -47,6 +50,7 @@ pub fn run(root: &Path, options: &Options, tools: &mut Tools) -> Result<()> {
     };
     run_command(&mut fuzz("build")).context("the fuzz targets can't be built")?;
     let targets = if options.targets.is_empty() { &known } else { &options.targets };
+    let mut findings = Vec::new();
     for name in targets {
         let (found, seeds) = (format!("target/fuzz/corpus/{name}"), format!("fuzz/seeds/{name}"));
         std::fs::create_dir_all(root.join(&found)).with_context(|| format!("can't make {found}"))?;
@@ -64,9 +68,11 @@ pub fn run(root: &Path, options: &Options, tools: &mut Tools) -> Result<()> {
             "-print_final_stats=1",
         ]);
         command.arg(format!("-max_total_time={}", options.seconds)).arg(format!("-seed={}", options.seed));
-        println!("{name}: {}", one(&mut command)?);
+        let found = one(&mut command)?;
+        println!("{name}: {found}");
+        findings.push(Finding { what: name.clone(), found });
     }
-    Ok(())
+    Ok(findings)
 }
 
 /// Runs one target: the inputs that it was given, in words.

@@ -1,4 +1,4 @@
-//! `cargo xtask instructions`: how many instructions the pure stages of an event's way take, beside what they took when
+//! `cargo xtask measure instructions`: how many instructions the pure stages of an event's way take, beside what they took when
 //! the figures were committed. A guard against slowness that needs no quiet machine.
 //!
 //! Callgrind counts them. It presents every program the same processor, so the choices that libraries make by that are the
@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Scratch, target};
+use crate::measure::{Finding, Scratch, target};
 use crate::process::{cargo, output, run as run_command};
 use crate::tools::Tools;
 
@@ -30,7 +30,7 @@ pub struct Options {
     update: bool,
 }
 
-/// What `cargo xtask test` does.
+/// Compares them.
 pub const COMPARE: Options = Options { update: false };
 
 /// What stands in the file.
@@ -45,17 +45,12 @@ struct Figures {
 }
 
 /// Counts, prints, and compares or writes.
-pub fn run(root: &Path, options: Options) -> Result<()> {
-    run_with(root, options, &mut Tools::default())
-}
-
-/// [`run`], with a record of what was installed for it.
-pub fn run_with(root: &Path, options: Options, tools: &mut Tools) -> Result<()> {
+pub fn run(root: &Path, options: Options) -> Result<Vec<Finding>> {
     if std::env::consts::OS != "linux" {
         println!("instructions are counted on Linux only");
-        return Ok(());
+        return Ok(Vec::new());
     }
-    tools.valgrind()?;
+    Tools::default().valgrind()?;
     let mut build = cargo(root);
     // Together with the host, whose crates are built by then; built incrementally, it is other code.
     build.args(["build", "--release", "--locked", "--package", "herald", "--package", "herald-load"]);
@@ -73,7 +68,8 @@ pub fn run_with(root: &Path, options: Options, tools: &mut Tools) -> Result<()> 
     if options.update {
         let text = serde_json::to_string_pretty(&found)? + "\n";
         println!("{text}");
-        return std::fs::write(&file, text).with_context(|| format!("can't write {FIGURES}"));
+        std::fs::write(&file, text).with_context(|| format!("can't write {FIGURES}"))?;
+        return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(&file).with_context(|| format!("can't read {FIGURES}"))?;
     compare(&serde_json::from_str(&text).with_context(|| format!("{FIGURES} is not understood"))?, &found)
@@ -98,27 +94,28 @@ fn total(told: &str) -> Option<u64> {
     told.lines().find_map(|line| line.strip_prefix("summary:"))?.trim().parse().ok()
 }
 
-fn compare(committed: &Figures, found: &Figures) -> Result<()> {
+fn compare(committed: &Figures, found: &Figures) -> Result<Vec<Finding>> {
     let comparable = (&committed.compiler, &committed.architecture) == (&found.compiler, &found.architecture);
-    let mut worse = Vec::new();
+    let (mut worse, mut findings) = (Vec::new(), Vec::new());
     for (stage, now) in &found.stages {
         let Some(before) = committed.stages.get(stage) else { bail!("{FIGURES} lacks the stage `{stage}`") };
         println!("{stage:8} {now:>8} instructions an event, committed {before:>8}");
+        findings.push(Finding { what: stage.clone(), found: format!("{now} instructions an event, committed {before}") });
         if is_more(*before, *now) {
             worse.push(stage.as_str());
         } else if is_more(*now, *before) {
-            println!("         fewer than before: `cargo xtask instructions --update` keeps it so");
+            println!("         fewer than before: `cargo xtask measure instructions --update` keeps it so");
         }
     }
     if !comparable {
         println!("the committed figures are of {} on {}: not compared", committed.compiler, committed.architecture);
     } else if !worse.is_empty() {
         bail!(
-            "over {TOLERANCE} % more instructions than committed: {}. If that is worth it: `cargo xtask instructions --update`",
+            "over {TOLERANCE} % more instructions than committed: {}. If that is worth it: `cargo xtask measure instructions --update`",
             worse.join(", ")
         );
     }
-    Ok(())
+    Ok(findings)
 }
 
 /// By more than the tolerance.

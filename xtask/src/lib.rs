@@ -5,11 +5,9 @@
 //! - [`adapters`]: `cargo xtask adapters`.
 //! - [`suite`]: `cargo xtask test`; [`failures`]: which tests failed there.
 //! - [`tools`]: what is installed, and how.
-//! - [`instructions`]: `cargo xtask instructions`.
-//! - [`isolation`]: `cargo xtask isolation`.
-//! - [`fuzz`]: `cargo xtask fuzz`.
 //! - [`languages`]: the examples in each language, built as their users build them.
-//! - [`load`]: `cargo xtask load`.
+//! - [`measurements`]: `cargo xtask measure`, with [`isolation`], [`load`], [`instructions`] and [`fuzz`].
+//! - [`soak`]: `cargo xtask soak`.
 //! - [`measure`]: what the measurements share.
 //! - [`process`]: running commands.
 
@@ -22,7 +20,9 @@ pub mod isolation;
 pub mod languages;
 pub mod load;
 pub mod measure;
+pub mod measurements;
 pub mod prebuilt;
 pub mod process;
+pub mod soak;
 pub mod suite;
 pub mod tools;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use xtask::{adapters, fuzz, instructions, isolation, load, suite, tools};
+use xtask::measurements::{self, Measurement};
+use xtask::{adapters, soak, suite, tools};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of Herald")]
@@ -27,14 +28,13 @@ enum Command {
     },
     /// Run every check and test; install what they need
     Test(suite::Options),
-    /// Measure what hostile receivers cost the other channels
-    Isolation(isolation::Options),
-    /// Measure how fast Herald is, beside a bare forwarder, nginx and Alertmanager
-    Load(load::Options),
-    /// Count the instructions of the pure stages, beside the committed figures
-    Instructions(instructions::Options),
-    /// Give what reads the bytes of strangers bytes of all kinds
-    Fuzz(fuzz::Options),
+    /// Measure everything, with one table at the end, or one thing; no part of `test`
+    Measure {
+        #[command(subcommand)]
+        what: Option<Measurement>,
+    },
+    /// Run the integration tests again and again on a machine that is kept busy
+    Soak(soak::Options),
     /// Install what the other commands need
     Setup,
 }
@@ -55,10 +55,9 @@ fn run(command: &Command) -> Result<()> {
         Command::Adapters { check: false, .. } => adapters::build(&root),
         Command::Adapters { no_build: true, .. } => adapters::check_digests(&root),
         Command::Adapters { .. } => adapters::check(&root),
-        Command::Isolation(options) => isolation::run(&root, options),
-        Command::Instructions(options) => instructions::run(&root, *options),
-        Command::Load(options) => load::run(&root, options),
-        Command::Fuzz(options) => fuzz::run(&root, options, &mut tools::Tools::default()),
+        Command::Measure { what: Some(measurement) } => measurement.run(&root).map(drop),
+        Command::Measure { what: None } => measurements::run_all(&root),
+        Command::Soak(options) => soak::run(&root, options),
         Command::Test(options) => suite::run(&root, options),
         Command::Setup => tools::setup(&root),
     }

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -43,6 +44,14 @@ pub fn run_seeing(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()
         bail!("`{shown}` failed ({status})");
     }
     Ok(())
+}
+
+/// A time as people read it: `4 s`, `3 min 12 s`.
+pub fn time(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
 }
 
 /// What a command prints, if it can be run and succeeds.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -10,7 +9,8 @@ use crate::adapters;
 use crate::compiler::{Compiler, target_dir};
 use crate::failures::Failures;
 use crate::languages;
-use crate::process::{cargo, run as run_command, run_seeing};
+use crate::measure::now;
+use crate::process::{cargo, run as run_command, run_seeing, time};
 use crate::tools::Tools;
 
 struct Step {
@@ -81,9 +81,9 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
             failed = Some((number, *step, error));
             break;
         }
-        println!("=== {}: fine, {}", step.title, shown(begin.elapsed()));
+        println!("=== {}: fine, {}", step.title, time(begin.elapsed()));
     }
-    println!("\n{} in {}", suite.tools.summary(), shown(begin.elapsed()));
+    println!("\n{} in {}", suite.tools.summary(), time(begin.elapsed()));
     println!("{} passed, {} failed", suite.passed, suite.failed);
     let Some((number, step, error)) = failed else { return Ok(()) };
     println!("\n=== FAILED: step {number}, {}", step.title);
@@ -247,19 +247,6 @@ fn counts(line: &str) -> Option<(u64, u64)> {
     let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let mut numbers = counts.split("; ").map(|part| part.split(' ').next()?.parse().ok());
     Some((numbers.next()??, numbers.next()??))
-}
-
-/// For people to read; nothing is decided by it.
-#[allow(clippy::disallowed_methods)]
-fn now() -> Instant {
-    Instant::now()
-}
-
-fn shown(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..60 => format!("{seconds} s"),
-        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
-    }
 }
 
 #[cfg(test)]

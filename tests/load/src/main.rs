@@ -1,4 +1,4 @@
-//! The programs that `cargo xtask load` measures with, each a process of its own: a load generator (`drive`), a receiver
+//! The programs that `cargo xtask measure load` measures with, each a process of its own: a load generator (`drive`), a receiver
 //! (`sink`), and a bare forwarder (`forward`), which is what Herald's HTTP parts can do at best. `fill` makes large stores.
 //!
 //! The generator and the receiver share the machine with what is measured, so they do as little as possible.

@@ -1,4 +1,4 @@
-//! The pure stages of one event's way, each by itself and many times over, for `cargo xtask instructions` to count.
+//! The pure stages of one event's way, each by itself and many times over, for `cargo xtask measure instructions` to count.
 //!
 //! Nothing here reads a clock, draws a random number or waits, so that the count is the same each time.
 
@@ -16,7 +16,7 @@ use herald::{
 };
 use serde_json::json;
 
-/// How often each is done: `cargo xtask instructions` divides by it.
+/// How often each is done: `cargo xtask measure instructions` divides by it.
 const TIMES: u32 = 1000;
 const NOW: u64 = 1_793_600_000_000;
 const DELIVERY: &str = "dlv_01kb0c6zj3v5t8w2n4x7q9r1se";

@@ -1,10 +1,9 @@
-//! `cargo xtask isolation`: what hostile receivers and adapters cost the channels that have nothing to
+//! `cargo xtask measure isolation`: what hostile receivers and adapters cost the channels that have nothing to
 //! do with them.
 //!
 //! The release build of Herald runs with a good channel, which gets events at a fixed rate, and a channel for each way
 //! for a receiver to be hostile, all of whose workers are busy as far as the receiver can keep them busy, and, with
-//! `--adapters`, one for each hostile adapter, all loaded and in use. `cargo xtask test` leaves these out: on two cores, those
-//! that never end take one, and the limit below is not kept. Quiet phases and hostile
+//! `--adapters`, one for each hostile adapter, all loaded and in use. Quiet phases and hostile
 //! phases take turns; of each the 99th percentile of the time from the post of a good event to its arrival at the
 //! receiver is taken. The median of the hostile phases may be 20 % above that of the quiet ones, and [`ROOM`] more, so
 //! that noise is no failure.
@@ -47,7 +46,7 @@ use report::{Phase, Used};
 
 use crate::measure::host::{Host, build};
 use crate::measure::process::Memory;
-use crate::measure::{Scratch, now};
+use crate::measure::{Finding, Scratch, now};
 use crate::process::run as run_command;
 
 /// How much later than on a quiet host, and what is added to that because nobody would notice.
@@ -89,7 +88,7 @@ pub struct Options {
     same_load: bool,
     /// With hostile adapters beside the hostile receivers
     #[arg(long)]
-    adapters: bool,
+    pub adapters: bool,
     /// Measure this program, not the release build
     #[arg(long)]
     program: Option<PathBuf>,
@@ -97,7 +96,7 @@ pub struct Options {
     only: Vec<String>,
 }
 
-/// What `cargo xtask test` measures.
+/// What is measured unless options say otherwise.
 pub const USUAL: Options = Options {
     pairs: 5,
     seconds: 6,
@@ -110,7 +109,7 @@ pub const USUAL: Options = Options {
 };
 
 /// Measures, prints the figures, and fails when the rise is too large.
-pub fn run(root: &Path, options: &Options) -> Result<()> {
+pub fn run(root: &Path, options: &Options) -> Result<Vec<Finding>> {
     let program = match &options.program {
         Some(program) => program.canonicalize().with_context(|| format!("there is no {}", program.display()))?,
         None => build(root)?,
@@ -161,8 +160,11 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     if memory.peak > MEMORY {
         bail!("hostile receivers and adapters make the host take more memory than it may");
     }
-    println!("{}", judge(&phases)?);
-    Ok(())
+    let found = judge(&phases)?;
+    println!("{found}");
+    let what = format!("beside {} hostile receivers and {} hostile adapters", hostile.len(), guests.len());
+    let memory = format!("{} MiB at the most, allowed {} MiB", memory.peak >> 10, MEMORY >> 10);
+    Ok(vec![Finding { what: what.clone(), found }, Finding { what: format!("memory {what}"), found: memory }])
 }
 
 fn pairs(host: &Host, feed: &Feed, options: &Options) -> Result<Vec<Phase>> {

@@ -1,4 +1,4 @@
-//! `cargo xtask load`: how fast Herald is, beside what its HTTP parts can do at best.
+//! `cargo xtask measure load`: how fast Herald is, beside what its HTTP parts can do at best.
 //!
 //! The release build of Herald, a bare forwarder made of the same HTTP parts (no store, no sandbox, no log: the ceiling),
 //! and nginx and Alertmanager where they are installed take turns, each afresh. All get the same event from the same
@@ -30,7 +30,7 @@ use report::{Line, OnCores, Report, Target};
 use rig::{Cores, Load, Rig};
 
 use crate::measure::process::Memory;
-use crate::measure::{Scratch, now, target};
+use crate::measure::{Finding, Scratch, now, target};
 use crate::process::{cargo, run as run_command};
 
 /// Of the ceiling, for Herald with a webhook channel.
@@ -83,6 +83,24 @@ pub struct Options {
     json: Option<PathBuf>,
 }
 
+impl Options {
+    /// Those of the command line without any.
+    pub fn usual() -> Self {
+        Self {
+            rounds: 3,
+            seconds: 4,
+            connections: 64,
+            profile: "release".to_owned(),
+            rate: 2000,
+            only: Vec::new(),
+            quick: false,
+            delivered: 5_000_000,
+            pending: 1_000_000,
+            json: None,
+        }
+    }
+}
+
 /// What everything is measured with.
 struct Bench<'a> {
     root: &'a Path,
@@ -93,7 +111,7 @@ struct Bench<'a> {
 }
 
 /// Measures and prints the report.
-pub fn run(root: &Path, options: &Options) -> Result<()> {
+pub fn run(root: &Path, options: &Options) -> Result<Vec<Finding>> {
     let begun = now();
     let (herald, load) = build(root, &options.profile)?;
     println!("built in {:.0} s", begun.elapsed().as_secs_f64());
@@ -107,7 +125,7 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     if let Some(file) = &options.json {
         std::fs::write(file, serde_json::to_string_pretty(&report)?).context("can't write the figures")?;
     }
-    Ok(())
+    Ok(report.findings())
 }
 
 fn build(root: &Path, profile: &str) -> Result<(PathBuf, PathBuf)> {

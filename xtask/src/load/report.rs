@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::contestant::Contestant;
 use super::figures::Pass;
 use super::machine::Machine;
+use crate::measure::Finding;
 
 /// All that was measured. What was left out is not there.
 #[derive(Debug, Serialize)]
@@ -84,6 +85,20 @@ impl Report {
     /// Of a contestant, as fast as it answers.
     pub fn fastest(&self, contestant: Contestant) -> Option<&Pass> {
         self.contestants.iter().find(|line| line.contestant == contestant).map(|line| &line.fastest)
+    }
+
+    /// What each contestant delivered, and the targets.
+    pub fn findings(&self) -> Vec<Finding> {
+        let delivered = |line: &Line| {
+            let Pass { delivered, cpu_us, .. } = &line.fastest;
+            let found = format!("{delivered:.0} delivered/s at {} us CPU an event", figure(*cpu_us));
+            Finding { what: line.contestant.name().to_owned(), found }
+        };
+        let target = |target: &Target| {
+            let met = if target.met { "met" } else { "NOT MET" };
+            Finding { what: target.what.clone(), found: format!("{} ({met})", target.found) }
+        };
+        self.contestants.iter().map(delivered).chain(self.targets.iter().map(target)).collect()
     }
 
     fn ratio(&self, pass: &Pass) -> Option<f64> {

@@ -10,6 +10,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+/// A figure, for the table of `cargo xtask measure`.
+#[derive(Debug)]
+pub struct Finding {
+    /// What was measured.
+    pub what: String,
+    /// What it came to.
+    pub found: String,
+}
+
 /// What is measured here is real time.
 #[allow(clippy::disallowed_methods)]
 pub fn now() -> Instant {
