@@ -100,7 +100,8 @@ fn compare(committed: &Figures, found: &Figures) -> Result<Vec<Finding>> {
     for (stage, now) in &found.stages {
         let Some(before) = committed.stages.get(stage) else { bail!("{FIGURES} lacks the stage `{stage}`") };
         println!("{stage:8} {now:>8} instructions an event, committed {before:>8}");
-        findings.push(Finding { what: stage.clone(), found: format!("{now} instructions an event, committed {before}") });
+        findings
+            .push(Finding { what: stage.clone(), found: format!("{now} instructions an event, committed {before}") });
         if is_more(*before, *now) {
             worse.push(stage.as_str());
         } else if is_more(*now, *before) {

@@ -49,7 +49,7 @@ pub fn run_all(root: &Path) -> Result<()> {
     let all = [
         Measurement::Load(load::Options::usual()),
         Measurement::Isolation(isolation::USUAL),
-        Measurement::Isolation(isolation::Options { adapters: true, ..isolation::USUAL }),
+        Measurement::Isolation(isolation::USUAL.with_adapters()),
         Measurement::Instructions(instructions::COMPARE),
         Measurement::Fuzz(fuzz::Options::usual()),
     ];
@@ -64,7 +64,10 @@ pub fn run_all(root: &Path) -> Result<()> {
             Ok(findings) => rows.extend(findings.into_iter().map(|finding| (name, finding))),
             Err(error) => {
                 let found = format!("FAILED: {error:#}");
-                rows.push((name, Finding { what: String::new(), found: found.lines().last().unwrap_or_default().to_owned() }));
+                rows.push((
+                    name,
+                    Finding { what: String::new(), found: found.lines().last().unwrap_or_default().to_owned() },
+                ));
                 println!("{error:#}");
                 failed.push(name);
             }

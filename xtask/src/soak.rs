@@ -92,7 +92,8 @@ fn build(root: &Path) -> Result<PathBuf> {
     }
     let program = String::from_utf8_lossy(&output.stdout).lines().rev().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        (message["target"]["name"] == "integration").then(|| message["executable"].as_str().map(PathBuf::from))?
+        let is_ours = message.pointer("/target/name").and_then(Value::as_str) == Some("integration");
+        message.get("executable").filter(|_| is_ours)?.as_str().map(PathBuf::from)
     });
     program.context("cargo named no program of the integration tests")
 }

@@ -110,7 +110,8 @@ impl Tools {
 
     /// A target for the toolchain that is used in `folder`, where rustup can fetch it.
     pub fn rust_target(&mut self, folder: &Path, target: &str) {
-        let sysroot = output(Command::new("rustc").current_dir(folder).args(["--print", "sysroot"])).unwrap_or_default();
+        let sysroot =
+            output(Command::new("rustc").current_dir(folder).args(["--print", "sysroot"])).unwrap_or_default();
         if Path::new(&sysroot).join("lib/rustlib").join(target).join("lib").is_dir() {
             return;
         }

@@ -67,7 +67,7 @@ impl Adapter {
             let mut shelf = kept.shelf();
             (shelf.age, shelf.take(self.serial, channel))
         };
-        let called = |mut living: Living| {
+        let called = |mut living: Living| -> Result<R, CallError> {
             let result = call(&mut living.store, &living.instance);
             living.calls += 1;
             // After an error nobody knows what state it is in.

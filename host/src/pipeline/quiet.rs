@@ -33,7 +33,9 @@ impl Pipeline {
             self.0.lanes().values().map(|handle| (handle.lane.clone(), handle.lane.looks())).collect();
         // Of the first look nobody knows when it began.
         while lanes.iter().any(|(lane, looks)| lane.looks() < looks + 2) {
-            lanes.iter().for_each(|(lane, _)| lane.notify.notify_one());
+            for (lane, _) in &lanes {
+                lane.notify.notify_one();
+            }
             clock::pause(ASK).await;
         }
     }

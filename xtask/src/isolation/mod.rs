@@ -88,7 +88,7 @@ pub struct Options {
     same_load: bool,
     /// With hostile adapters beside the hostile receivers
     #[arg(long)]
-    pub adapters: bool,
+    adapters: bool,
     /// Measure this program, not the release build
     #[arg(long)]
     program: Option<PathBuf>,
@@ -107,6 +107,13 @@ pub const USUAL: Options = Options {
     program: None,
     only: Vec::new(),
 };
+
+impl Options {
+    /// The same, beside hostile adapters too.
+    pub fn with_adapters(self) -> Self {
+        Self { adapters: true, ..self }
+    }
+}
 
 /// Measures, prints the figures, and fails when the rise is too large.
 pub fn run(root: &Path, options: &Options) -> Result<Vec<Finding>> {
