@@ -51,8 +51,9 @@ async fn is_heard(stream: &mut TcpStream) -> bool {
 async fn a_client_that_opens_all_it_can_shuts_out_nobody_and_no_delivery() {
     let receiver = Receiver::start().await;
     let setup = setup(&receiver, "");
-    // Of 128 files 64 are for connections.
-    let host = Program::new(setup.folder.path()).files(128).serve(&[]).await;
+    // Of 128 files 64 are for connections. A receiver that is held must not let a delivery time out.
+    let program = Program::new(setup.folder.path()).variable("HERALD_DELIVERY__TIMEOUT", "5m").files(128);
+    let host = program.serve(&[]).await;
     receiver.hold();
     assert_eq!(host.post(r#"{"type":"first"}"#).await.0, 202);
     receiver.wait_for(1).await;

@@ -176,16 +176,14 @@ async fn a_channel_whose_adapter_spins_leaves_the_others_their_turn() {
     let spins = "[[channel]]\nname = \"spins\"\nadapter = \"guest\"\nconcurrency = 64\n\
                  [[route]]\nevents = [\"spins\"]\nchannel = \"spins\"\n";
     let setup = Setup::new(&format!("{spins}{}", hook("a", &receiver, "")));
-    // A limit of a second is what a spinning call takes of a thread: all of them, longer than is waited for the others.
     let guest = Guest { render: Act::Spin, ..Guest::new("1", &receiver.url("/")) };
     std::fs::write(setup.adapters().join("guest.wasm"), guest.component()).unwrap();
     let host = setup.start().await;
     let events = |kind: &str, count| format!("[{}]", vec![format!("{{\"type\":\"{kind}\"}}"); count].join(","));
     host.accepted(events("spins", 200)).await;
     host.accepted(events("a", 200)).await;
-    let all = host.until("the others", |all| settled(all) == 200).await;
-    let spun = all.iter().filter(|one| one.delivery.channel == "spins" && one.delivery.attempts > 0).count();
-    assert!(spun < 200, "all calls that spin came first");
+    // The calls that spin take 200 seconds of a thread: the others are not waited for as long.
+    host.until("the others", |all| settled(all) == 200).await;
     host.stop().await;
 }
 

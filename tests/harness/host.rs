@@ -80,7 +80,8 @@ pub fn shared_cache() -> PathBuf {
 /// A client that goes straight to where it is told.
 pub fn http() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    // A kept connection may be closed by the host just as the next request is written.
+    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()
 }
 
 pub struct TestHost {

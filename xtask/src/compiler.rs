@@ -54,7 +54,6 @@ impl Compiler {
         let c = clang.and_then(|(clang, _)| output(Command::new(clang).arg("--version")));
         let c = c.unwrap_or_else(|| "no clang".to_owned());
         let lld = format!("{lld}; {}", c.lines().next().unwrap_or_default().trim());
-        tools.rust_target(&root.join("adapters"), TARGET);
         if library.join(TARGET).join("lib").is_dir() {
             let version = output(rustc().arg("--version")).context("`rustc --version` failed")?;
             return Ok(Self {
@@ -113,18 +112,6 @@ impl Compiler {
         build.env("CFLAGS_wasm32_unknown_unknown", format!("-O2 -fno-ident {folder}"));
         run(&mut build)?;
         Ok(target_dir(root).join(TARGET).join("release").join(format!("{}.wasm", package.replace('-', "_"))))
-    }
-
-    /// Builds the core module of a crate that stands alone in a folder, and says where it is.
-    pub fn module_in(&self, root: &Path, folder: &Path) -> Result<PathBuf> {
-        let mut build = self.command(root);
-        build.current_dir(folder).args(["build", "--release", "--target", TARGET]);
-        if self.debian {
-            build.args(["-Z", "build-std=std,panic_abort"]);
-        }
-        build.env("CARGO_ENCODED_RUSTFLAGS", self.flags(root)?.join("\u{1f}"));
-        run(&mut build)?;
-        Ok(target_dir(root).join(TARGET).join("release").join("oncall.wasm"))
     }
 
     fn command(&self, root: &Path) -> Command {

@@ -11,9 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use wit_component::ComponentEncoder;
 
-use crate::compiler::Compiler;
+use crate::compiler::build_project;
 use crate::process::{clean, run};
 use crate::tools::Tools;
 
@@ -77,15 +76,15 @@ fn shell(command: &str, folder: &Path, path: &[PathBuf]) -> Command {
     shell
 }
 
-/// `wasm32-wasip2` is what users have by `rustup target add`; here the guests' own compiler makes the same of it.
+/// The command of its users, where rustup has their target; Debian's compiler otherwise.
 fn rust(root: &Path, tools: &mut Tools, folder: &Path, recipe: &Recipe) -> Result<()> {
-    let module = Compiler::find(root, tools)?.module_in(root, folder)?;
-    let bytes = fs::read(&module).with_context(|| format!("can't read {}", module.display()))?;
-    let encoded = ComponentEncoder::default().validate(true).module(&bytes).and_then(|mut encoder| encoder.encode());
+    tools.wasi_libc(root)?;
     let component = folder.join(&recipe.component);
-    let parent = component.parent().context("the component has no folder")?;
+    let (parent, name) = component.parent().zip(component.file_name()).context("the component has no folder")?;
+    let built = build_project(root, folder)?.join(name);
     fs::create_dir_all(parent).with_context(|| format!("can't make {}", parent.display()))?;
-    fs::write(&component, encoded?).with_context(|| format!("can't write {}", component.display()))
+    fs::copy(&built, &component).with_context(|| format!("can't copy {}", built.display()))?;
+    Ok(())
 }
 
 /// What was built where the sources are, by somebody who tried the example there, stays behind.

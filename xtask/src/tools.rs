@@ -140,7 +140,7 @@ impl Tools {
             return Ok(());
         }
         self.apt(
-            &["wasi-libc"],
+            &["rustc-web", "rust-web-src", "cargo-web", "wasi-libc"],
             "new projects in Rust are built for wasm32-wasip2",
             "Run `rustup target add wasm32-wasip2` instead",
         )

@@ -17,9 +17,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::slow::Talk;
 
-/// How long a new connection waits for the place of somebody who was sent away before another one is: he may just have asked
-/// for something.
+/// How long a new connection waits before it looks again for one that may be closed, while all have a request under way.
 const SOON: Duration = Duration::from_millis(20);
+/// How long it waits for the place of a connection that is being closed before another one is closed, too.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// All connections. Cheap to clone.
 #[derive(Clone)]
@@ -68,8 +69,8 @@ impl Crowd {
                     "the API has as many connections as there may be: for each new one the one is closed that has waited for the longest"
                 );
             }
-            self.send_away();
-            if let Ok(Ok(permit)) = tokio::time::timeout(SOON, places.clone().acquire_owned()).await {
+            let wait = if self.send_away() { ENDING } else { SOON };
+            if let Ok(Ok(permit)) = tokio::time::timeout(wait, places.clone().acquire_owned()).await {
                 break permit;
             }
         };
@@ -92,13 +93,12 @@ impl Crowd {
         self.0.moments.fetch_add(1, Relaxed)
     }
 
-    fn send_away(&self) {
+    /// Closes the connection that has waited for the longest; false when none may be closed.
+    fn send_away(&self) -> bool {
         let talks = self.talks();
         let longest =
             talks.values().filter_map(|talk| Some((talk.waits_since()?, talk))).min_by_key(|(since, _)| *since);
-        if let Some((_, talk)) = longest {
-            talk.end();
-        }
+        longest.is_some_and(|(_, talk)| talk.end())
     }
 
     fn talks(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Talk>>> {

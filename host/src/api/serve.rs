@@ -191,12 +191,15 @@ where
     let (limits, io) = (served.limits, Heard::new(TokioIo::new(socket), talk.clone()));
     let asked = talk.clone();
     let answers = service_fn(|request| {
-        asked.asked();
+        let in_time = asked.asked();
         let (served, talk) = (served.clone(), asked.clone());
         async move {
+            if !in_time {
+                return Ok::<_, Infallible>(busy().map(Either::Right));
+            }
             let answer = answer(&served, peer, request).await;
             talk.answered(served.crowd.moment());
-            Ok::<_, Infallible>(answer)
+            Ok(answer)
         }
     });
     let mut connection = pin!(served.http.serve_connection(io, answers));

@@ -70,12 +70,14 @@ impl Talk {
         waits.then(|| self.since.load(Relaxed))
     }
 
-    /// Ends the connection, unless a request has just come.
-    pub fn end(&self) {
+    /// Ends the connection, unless a request has just come; whether it did.
+    pub fn end(&self) -> bool {
         let end = |now| (now != state::BUSY).then_some(state::ENDED);
-        if self.state.fetch_update(Relaxed, Relaxed, end).is_ok() {
+        let ended = self.state.fetch_update(Relaxed, Relaxed, end).is_ok();
+        if ended {
             self.waker.wake();
         }
+        ended
     }
 
     /// Over when others need the place: for who does not listen to [`too_slow`] yet.
@@ -93,10 +95,11 @@ impl Talk {
         let _ = self.state.fetch_update(Relaxed, Relaxed, between);
     }
 
-    /// A request is there. It comes too late on a connection that is to end: who asks on and on makes room like any other.
-    pub fn asked(&self) {
+    /// A request is there; whether it may be served. On a connection that is to end it comes too late: it would be cut
+    /// before its answer, and its client would send it again.
+    pub fn asked(&self) -> bool {
         self.heads.fetch_add(1, Relaxed);
-        let _ = self.state.fetch_update(Relaxed, Relaxed, |now| (now != state::ENDED).then_some(state::BUSY));
+        self.state.fetch_update(Relaxed, Relaxed, |now| (now != state::ENDED).then_some(state::BUSY)).is_ok()
     }
 
     /// Its answer is there. What came meanwhile of a next head counts only with what follows it.

@@ -199,6 +199,8 @@ impl Hand {
         if lane.changed.swap(false, Ordering::AcqRel) {
             self.ahead.clear();
             lane.inbox.close();
+            // `refresh` may have set it before the last read took it away: what was cleared has to be read again.
+            lane.stale.store(true, Ordering::Release);
         }
         if self.next_due.is_some_and(|at| at <= now) {
             lane.stale.store(true, Ordering::Release);
