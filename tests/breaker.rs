@@ -5,10 +5,14 @@ use herald::{
     model::{FailReason, State},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    harness::{Receiver, Reply, Setup, TestHost, seconds},
+    harness::{
+        Receiver, Reply, Setup, TestHost,
+        guests::{Act, Guest},
+        seconds,
+    },
     pacing::hook,
 };
 
@@ -107,6 +111,51 @@ async fn what_herald_tells_never_goes_to_the_channel_that_it_is_about_and_is_not
     }
     host.drain().await;
     assert_eq!(host.deliveries().await.len(), 4, "a failure of what tells of a failure is not told");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_whose_adapter_keeps_hitting_its_limits_waits_until_a_probe_or_a_new_version_works() {
+    let (receiver, ops) = (Receiver::start().await, Receiver::start().await);
+    let clock = Clock::manual(NOW);
+    let setup = Setup::new(&format!(
+        "[delivery]\nbreaker_limit_hits = 3\nbreaker_wait = \"60s\"\n\
+         [[channel]]\nname = \"a\"\nadapter = \"guest\"\nconcurrency = 1\n\
+         [[route]]\nevents = [\"a\"]\nchannel = \"a\"\n{}",
+        told(&ops).replace("\"herald.*\"", "\"herald.channel_failing\", \"herald.channel_recovered\"")
+    ))
+    .clock(clock.clone());
+    let put = |guest: Guest| {
+        let next = setup.folder.path().join("next");
+        std::fs::write(&next, guest.component()).unwrap();
+        std::fs::rename(next, setup.adapters().join("guest.wasm")).unwrap();
+    };
+    put(Guest { render: Act::Grow, ..Guest::new("1", &receiver.url("/")) });
+    let host = setup.start().await;
+    let events: Vec<_> = (0..10).map(|number| format!(r#"{{"type":"a","id":"e{number}"}}"#)).collect();
+    host.accepted(format!("[{}]", events.join(","))).await;
+    attempts(&host, 3).await;
+    let failing = ops.wait_for(1).await[0].json();
+    assert_eq!((&failing["type"], &failing["data"]["blame"]), (&json!("herald.channel_failing"), &json!("adapter")));
+    assert!(failing["body"].as_str().unwrap().contains("Its adapter hit its limits in 3 attempts"), "{failing}");
+    let (_, channels) = host.get("/v1/channels").await;
+    assert!(channels["channels"][0]["waits"].as_str().unwrap().contains("its adapter hits its limits"), "{channels}");
+    assert_eq!(channels["channels"][0]["breaker"], json!({ "until": NOW + 60_000, "blame": "adapter" }));
+    for (wait, tried) in [(60, 4), (120, 5)] {
+        clock.advance(seconds(wait - 1));
+        host.quiet().await;
+        let all = host.until("all deliveries", |all| all.len() >= 10).await;
+        let of_a = all.iter().filter(|one| one.delivery.channel == "a");
+        assert_eq!(of_a.map(|one| one.delivery.attempts).sum::<u32>(), tried - 1, "it waits");
+        clock.advance(seconds(1));
+        attempts(&host, tried).await;
+    }
+    // The channel has 240 seconds to wait, and a new version is tried at once.
+    put(Guest::new("2", &receiver.url("/")));
+    receiver.wait_for(5).await;
+    ops.wait_for(2).await;
+    let both = ["herald.channel_failing", "herald.channel_recovered"].map(|kind| (kind.to_owned(), "a".to_owned()));
+    assert_eq!(news(&ops), both);
     host.stop().await;
 }
 

@@ -95,7 +95,10 @@ async fn a_channel_says_since_when_it_fails_and_how_long_it_waits() {
     assert_eq!(listed(&host, "a").await["failing_since"], NOW);
     tried(&host, &receiver, 500, "a", "e2").await;
     let tripped = listed(&host, "a").await;
-    assert_eq!((&tripped["breaker"], &tripped["failing_since"]), (&json!({ "until": NOW + 60_000 }), &json!(NOW)));
+    assert_eq!(
+        (&tripped["breaker"], &tripped["failing_since"]),
+        (&json!({ "until": NOW + 60_000, "blame": "receiver" }), &json!(NOW))
+    );
     assert!(tripped["waits"].as_str().unwrap().contains("its receiver fails"), "{tripped}");
     assert_eq!(shown(&host, "e1").await["waits"], tripped["waits"]);
     receiver.reply(Reply::new(429, "").header("retry-after", "90"));

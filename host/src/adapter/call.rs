@@ -22,6 +22,8 @@ pub struct CallError {
     pub message: String,
     /// It ran out of time, or the host did not finish it. A busy machine may be why, so another try may do.
     pub may_pass: bool,
+    /// It hit one of its limits: of time, memory, tables, stack, or what it may hand over.
+    pub over_limit: bool,
     /// Which functions of the guest led there, with their names and lines as far as the component has kept them: for its
     /// author. Only where [`Options::explain`](super::Options::explain) asks for it.
     pub backtrace: Option<String>,
@@ -111,6 +113,7 @@ impl Adapter {
         result.map_err(|error| CallError {
             function,
             may_pass: matches!(error.downcast_ref(), Some(Trap::Interrupt)),
+            over_limit: state.exceeded.is_some() || limit(&error, &self.sandbox.limits).is_some(),
             message: self.said(&error, state).unwrap_or_else(|| explain(&error, state, &self.sandbox.limits)),
             backtrace: self.sandbox.explain.then(|| backtrace(&error)).flatten(),
         })
@@ -129,21 +132,29 @@ fn backtrace(error: &wasmtime::Error) -> Option<String> {
     (!frames.frames().is_empty()).then(|| frames.to_string())
 }
 
-/// A sentence for the operator and the adapter's author.
-pub(super) fn explain(error: &wasmtime::Error, state: &HostState, limits: &Limits) -> String {
-    let mut message = match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => format!("ran longer than its limit of {:?}", limits.time),
-        Some(Trap::StackOverflow) => format!("ran out of stack: its limit is {} bytes", limits.stack),
-        Some(trap) => format!("trapped: {trap}"),
+/// Which limit ended the call, in words; none when it failed otherwise.
+fn limit(error: &wasmtime::Error, limits: &Limits) -> Option<String> {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => Some(format!("ran longer than its limit of {:?}", limits.time)),
+        Some(Trap::StackOverflow) => Some(format!("ran out of stack: its limit is {} bytes", limits.stack)),
+        Some(_) => None,
         None => match error.root_cause().to_string() {
             // The engine has no types for these, nor the bounds.
             fuel if fuel.contains("fuel allocated for hostcalls") => {
-                format!("handed over more than its limit of {} bytes", limits.transfer)
+                Some(format!("handed over more than its limit of {} bytes", limits.transfer))
             }
-            bound if bound.starts_with("handed over ") => bound,
-            other => format!("failed: {other}"),
+            bound if bound.starts_with("handed over ") => Some(bound),
+            _ => None,
         },
-    };
+    }
+}
+
+/// A sentence for the operator and the adapter's author.
+pub(super) fn explain(error: &wasmtime::Error, state: &HostState, limits: &Limits) -> String {
+    let mut message = limit(error, limits).unwrap_or_else(|| match error.downcast_ref::<Trap>() {
+        Some(trap) => format!("trapped: {trap}"),
+        None => format!("failed: {}", error.root_cause()),
+    });
     if let Some(exceeded) = &state.exceeded {
         message.push_str("; it ran into its limit of ");
         message.push_str(exceeded);

@@ -111,6 +111,7 @@ impl CallThreads {
             function,
             message: "was not finished by the host".to_owned(),
             may_pass: true,
+            over_limit: false,
             backtrace: None,
         };
         receiver.await.unwrap_or_else(|_| Err(lost()))

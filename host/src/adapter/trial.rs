@@ -104,7 +104,13 @@ mod tests {
     fn ends(calls: &str) -> (Standing, usize) {
         let trial = Trial::default();
         trial.begin(&Arc::default());
-        let error = CallError { function: "render", message: "trapped".to_owned(), may_pass: false, backtrace: None };
+        let error = CallError {
+            function: "render",
+            message: "trapped".to_owned(),
+            may_pass: false,
+            over_limit: false,
+            backtrace: None,
+        };
         let mut taken = 0;
         for call in calls.chars().take_while(|_| trial.is_on()) {
             trial.note((call == 'x').then_some(&error));

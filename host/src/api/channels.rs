@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Face, Host, Segment, body::Unread, error::ApiError, query::Parameters};
 use crate::{
-    model::{ChannelState, Disabled, Millis},
+    model::{Blame, ChannelState, Disabled, Millis},
     pipeline::{Channel, Pipeline, Plan},
 };
 
@@ -40,6 +40,8 @@ struct Listed {
 struct Breaker {
     /// Then one delivery tries whether the receiver is well again.
     until: Millis,
+    /// Whose failures tripped it: `receiver` or `adapter`.
+    blame: Blame,
 }
 
 /// Each with its adapter, its routes, how it fares, and how many deliveries it has in each state. The last are those that
@@ -86,7 +88,7 @@ fn listed(pipeline: &Pipeline, plan: &Plan, name: &str, known: ChannelState) -> 
         disabled: known.disabled,
         failing_since: known.health.failing_since,
         paused_until: Some(known.paused_until).filter(|until| *until > now),
-        breaker: known.health.tripped.map(|tripped| Breaker { until: tripped.until }),
+        breaker: known.health.tripped.map(|tripped| Breaker { until: tripped.until, blame: tripped.blame }),
         waits: waits(pipeline, name),
         routes: routes.collect(),
         deliveries: Map::new(),

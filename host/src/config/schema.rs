@@ -189,6 +189,8 @@ sections! {
         concurrency: usize = count(CONCURRENCY.0..=CONCURRENCY.1);
         /// So many failures of the receiver in a row, and its channel waits; 0: it never does.
         breaker_failures: u32 = count(0..=10_000);
+        /// So many attempts in a row in which the adapter hit a limit, and the channel waits; 0: it never does.
+        breaker_limit_hits: u32 = count(0..=10_000);
         /// How long it waits before one delivery probes.
         breaker_wait: Duration = duration(s(1)..=days(1));
         /// The wait doubles with each probe that fails, up to this.
@@ -242,6 +244,7 @@ impl Delivery {
     pub fn breaker(&self) -> Breaker {
         Breaker {
             failures: self.breaker_failures,
+            limit_hits: self.breaker_limit_hits,
             wait: self.breaker_wait,
             longest_wait: self.breaker_longest_wait,
             disable_after: self.disable_after,

@@ -155,6 +155,7 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!((config.store.keep, config.store.max_size), (Duration::from_hours(30 * 24), 10 << 30));
     let breaker = Breaker {
         failures: 10,
+        limit_hits: 5,
         wait: Duration::from_secs(30),
         longest_wait: Duration::from_mins(10),
         disable_after: Some(Duration::from_hours(5 * 24)),

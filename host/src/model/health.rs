@@ -1,16 +1,19 @@
-//! How a channel's receiver fares: a circuit breaker, and how long it has failed. Pure: signs and times in, changes out.
+//! How a channel fares: a circuit breaker for its receiver and its adapter, and how long it has failed. Pure: signs and times
+//! in, changes out.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Exchange, Millis, millis};
+use super::{Blame, Exchange, Millis, millis};
 
-/// When a channel waits because its receiver fails, and when it is given up.
+/// When a channel waits because its receiver fails or its adapter hits its limits, and when it is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Breaker {
     /// So many transport errors or 5xx in a row trip it; 0: it never trips.
     pub failures: u32,
+    /// So many attempts in a row in which the adapter hit a limit trip it; 0: they never do.
+    pub limit_hits: u32,
     /// How long nothing is begun then, until one delivery probes.
     pub wait: Duration,
     /// Each probe that fails doubles the wait, up to this.
@@ -19,13 +22,13 @@ pub struct Breaker {
     pub disable_after: Option<Duration>,
 }
 
-/// What an attempt tells of the receiver.
+/// What an attempt tells of the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
     /// It answers.
     Well,
-    /// A transport error or a 5xx.
-    Ill,
+    /// A transport error or a 5xx, which are the receiver's, or a limit that the adapter hit.
+    Ill(Blame),
     /// It was not asked.
     None,
 }
@@ -35,9 +38,9 @@ impl Sign {
     pub fn of(delivered: bool, last: Option<&Exchange>) -> Self {
         match last {
             _ if delivered => Self::Well,
-            Some(Exchange { error: Some(_), .. }) => Self::Ill,
+            Some(Exchange { error: Some(_), .. }) => Self::Ill(Blame::Receiver),
             Some(Exchange { response: Some(response), .. }) if response.status < 500 => Self::Well,
-            Some(Exchange { response: Some(_), .. }) => Self::Ill,
+            Some(Exchange { response: Some(_), .. }) => Self::Ill(Blame::Receiver),
             // Nothing was sent, or the guard refused the address.
             _ => Self::None,
         }
@@ -47,9 +50,12 @@ impl Sign {
 /// What is remembered of a channel's receiver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// Failures in a row. Not worth a write each: a restart counts anew.
+    /// Failures in a row with the same blame. Not worth a write each: a restart counts anew.
     #[serde(skip)]
     pub failures: u32,
+    /// Whose failures they are.
+    #[serde(skip)]
+    blame: Option<Blame>,
     /// The first of them, without a long silence since.
     pub failing_since: Option<Millis>,
     /// About when it failed last: it is moved on now and then, not with every failure.
@@ -70,6 +76,13 @@ pub struct Tripped {
     pub until: Millis,
     /// From `at` to `until`.
     pub wait: Duration,
+    /// Whose failures tripped it. States from before adapters tripped it lack it.
+    #[serde(default = "receiver")]
+    pub blame: Blame,
+}
+
+fn receiver() -> Blame {
+    Blame::Receiver
 }
 
 /// What is remembered of a channel beyond its deliveries.
@@ -115,12 +128,16 @@ impl Health {
                 *self = Self::default();
                 told.then_some(Change::Recovered)
             }
-            Sign::Ill => self.ill(began, now, breaker),
+            Sign::Ill(blame) => self.ill(blame, began, now, breaker),
         }
     }
 
-    fn ill(&mut self, began: Millis, now: Millis, breaker: &Breaker) -> Option<Change> {
+    fn ill(&mut self, blame: Blame, began: Millis, now: Millis, breaker: &Breaker) -> Option<Change> {
+        if self.blame.replace(blame) != Some(blame) {
+            self.failures = 0;
+        }
         self.failures = self.failures.saturating_add(1);
+        let most = if blame == Blame::Adapter { breaker.limit_hits } else { breaker.failures };
         let after = breaker.disable_after.map_or(Millis::MAX, millis);
         // A week between two failures tells nothing of the days between them.
         if now.saturating_sub(self.failed_at) > after / 3 {
@@ -134,7 +151,7 @@ impl Health {
             *self = Self { told: true, ..Self::default() };
             return Some(Change::GivenUp);
         }
-        let trip = |wait| Some(Tripped { at: now, until: now.saturating_add(millis(wait)), wait });
+        let trip = |wait| Some(Tripped { at: now, until: now.saturating_add(millis(wait)), wait, blame });
         match &self.tripped {
             Some(tripped) if began < tripped.until => None,
             Some(tripped) => {
@@ -144,7 +161,7 @@ impl Health {
                 self.tripped = trip(wait.min(breaker.longest_wait));
                 None
             }
-            None if breaker.failures > 0 && self.failures >= breaker.failures => {
+            None if most > 0 && self.failures >= most => {
                 self.tripped = trip(breaker.wait.min(breaker.longest_wait));
                 (!std::mem::replace(&mut self.told, true)).then_some(Change::Failing)
             }
@@ -173,13 +190,14 @@ mod tests {
 
     const BREAKER: Breaker = Breaker {
         failures: 3,
+        limit_hits: 2,
         wait: Duration::from_secs(30),
         longest_wait: Duration::from_secs(100),
         disable_after: Some(Duration::from_hours(120)),
     };
 
     fn fail(health: &mut Health, times: u32, at: Millis) -> Option<Change> {
-        (0..times).map(|_| health.note(Sign::Ill, at, at, &BREAKER)).last().flatten()
+        (0..times).map(|_| health.note(Sign::Ill(Blame::Receiver), at, at, &BREAKER)).last().flatten()
     }
 
     #[test]
@@ -199,6 +217,25 @@ mod tests {
         }
         assert_eq!(health.note(Sign::Well, until, until, &BREAKER), Some(Change::Recovered));
         assert_eq!(health, Health::default());
+    }
+
+    #[test]
+    fn limits_that_an_adapter_hits_trip_it_by_a_count_of_their_own() {
+        let mut health = Health::default();
+        let hit = Sign::Ill(Blame::Adapter);
+        assert_eq!(health.note(hit, 1000, 1000, &BREAKER), None);
+        fail(&mut health, 1, 1000);
+        assert_eq!(health.note(hit, 1000, 1000, &BREAKER), None, "not in a row");
+        assert_eq!(health.note(hit, 1000, 1000, &BREAKER), Some(Change::Failing));
+        let tripped = health.tripped.clone().unwrap();
+        assert_eq!((tripped.blame, tripped.until), (Blame::Adapter, 31_000));
+        // The probe gets through the adapter, and its receiver fails: the wait doubles all the same.
+        assert_eq!(fail(&mut health, 1, 31_000), None);
+        let tripped = health.tripped.clone().unwrap();
+        assert_eq!((tripped.blame, tripped.until), (Blame::Receiver, 91_000));
+        assert_eq!(health.note(Sign::Well, 91_000, 91_000, &BREAKER), Some(Change::Recovered));
+        let never = Breaker { limit_hits: 0, ..BREAKER };
+        assert!((0..100).all(|_| health.note(hit, 1000, 1000, &never).is_none()));
     }
 
     #[test]
@@ -231,7 +268,7 @@ mod tests {
             let (mut health, mut now, mut told) = (Health::default(), 1, false);
             for (sign, passed) in signs {
                 now += passed;
-                let sign = [Sign::Well, Sign::Ill, Sign::None][usize::from(sign)];
+                let sign = [Sign::Well, Sign::Ill(Blame::Receiver), Sign::None][usize::from(sign)];
                 let before = health.clone();
                 match health.note(sign, now, now, &BREAKER) {
                     Some(Change::Failing) => { prop_assert!(!told); told = true; }
@@ -243,7 +280,7 @@ mod tests {
                 match sign {
                     Sign::Well => prop_assert_eq!(&health, &Health::default()),
                     Sign::None => prop_assert_eq!(&health, &before),
-                    Sign::Ill => {
+                    Sign::Ill(_) => {
                         prop_assert!(health.failing_since.is_some_and(|since| since <= now && health.failed_at <= now));
                         prop_assert_eq!(health.tripped.is_some(), health.failures >= 3);
                     }

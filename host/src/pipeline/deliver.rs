@@ -139,6 +139,8 @@ pub(super) struct Work<'a> {
     /// Requests so far beyond the first, those of a run of the host before this one included.
     pub hops: usize,
     pub exchanges: Vec<Exchange>,
+    /// The adapter hit one of its limits.
+    pub over_limit: bool,
     /// What is redacted: the channel's, and the access tokens of this attempt.
     pub secrets: Secrets,
 }
@@ -153,6 +155,7 @@ impl<'a> Work<'a> {
             delivery_id: due.delivery.id.to_string(),
             hops: 0,
             exchanges: Vec::with_capacity(1),
+            over_limit: false,
             secrets: served.secrets.clone(),
         }
     }
@@ -186,7 +189,7 @@ impl<'a> Work<'a> {
                 match self.inner.threads.render(&self.served.adapter, &context, &self.due.event).await {
                     Ok(Ok(request)) => (Hop { request, state: Vec::new() }, sealed),
                     Ok(Err(refusal)) => return refusal.into(),
-                    Err(error) => return error.into(),
+                    Err(error) => return self.call_failed(error),
                 }
             }
         };
@@ -204,7 +207,7 @@ impl<'a> Work<'a> {
             match self.inner.threads.interpret(adapter, &context, &self.due.event, hop.state, response).await {
                 Ok(Verdict::Next(next)) => (hop, sealed) = (next, fresh),
                 Ok(verdict) => return end_of(verdict),
-                Err(error) => return error.into(),
+                Err(error) => return self.call_failed(error),
             }
             self.hops += 1;
             if self.hops == HOPS {
@@ -216,6 +219,11 @@ impl<'a> Work<'a> {
             }
             self.keep(&hop, &sealed).await;
         }
+    }
+
+    fn call_failed(&mut self, error: CallError) -> End {
+        self.over_limit = error.over_limit;
+        error.into()
     }
 
     /// The request that was kept, when the delivery is in the middle of several.

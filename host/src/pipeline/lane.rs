@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::{inbox::Inbox, record::Ended, reread::Renewal};
 use crate::{
-    model::{Breaker, Change, ChannelState, Disabled, Health, Millis, Sign},
+    model::{Blame, Breaker, Change, ChannelState, Disabled, Health, Millis, Sign},
     store::Due,
 };
 
@@ -166,10 +166,15 @@ impl Lane {
             _ if state.channel.disabled.is_some() => Some(self.disabled_text()),
             _ if state.rests.is_some() => state.rests.clone(),
             _ if quiet > now => Some(format!("the service asked for quiet{}", until(quiet))),
-            Some(tripped) if tripped.until > now => {
-                Some(format!("its receiver fails; it waits{}, then one delivery tries again", until(tripped.until)))
+            Some(tripped) => {
+                let why =
+                    if tripped.blame == Blame::Adapter { "its adapter hits its limits" } else { "its receiver fails" };
+                Some(if tripped.until > now {
+                    format!("{why}; it waits{}, then one delivery tries again", until(tripped.until))
+                } else {
+                    format!("{why}; the next delivery tries again")
+                })
             }
-            Some(_) => Some("its receiver fails; the next delivery tries again".to_owned()),
             None => match self.limited_until.load(Ordering::Relaxed) {
                 at if at > now => Some(format!("its rate lets nothing begin{}", until(at))),
                 _ => None,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Plan, accept::event_id};
 use crate::{
-    model::{Change, ChannelState, Delivery, Event, EventType, FailReason, Millis},
+    model::{Blame, Change, ChannelState, Delivery, Event, EventType, FailReason, Millis},
     store::NewEvent,
 };
 
@@ -25,13 +25,18 @@ pub(super) struct News<'a> {
 /// The event, when a route leads it somewhere.
 pub(super) fn of(plan: &Plan, news: &News<'_>) -> Option<NewEvent> {
     let News { channel, change, state, reason, now } = *news;
+    let blame = state.health.tripped.as_ref().map(|tripped| tripped.blame);
     let (kind, title, body) = match change {
         Change::Failing => (
             EventType::channel_failing(),
             format!("The channel {channel} is failing"),
             format!(
-                "{} requests in a row have failed. The last one: {reason}\n\nWhat is due on it waits, and one delivery after another tries whether it is well again.",
-                state.health.failures
+                "{} in a row. The last one: {reason}\n\nWhat is due on it waits, and one delivery after another tries whether it is well again.",
+                if blame == Some(Blame::Adapter) {
+                    format!("Its adapter hit its limits in {} attempts", state.health.failures)
+                } else {
+                    format!("{} requests failed", state.health.failures)
+                }
             ),
         ),
         Change::Recovered => {
@@ -49,7 +54,10 @@ pub(super) fn of(plan: &Plan, news: &News<'_>) -> Option<NewEvent> {
         }
     };
     let reason = (change != Change::Recovered).then_some(reason);
-    let data = json!({ "channel": channel, "reason": reason });
+    let data = match (change, blame) {
+        (Change::Failing, Some(blame)) => json!({ "channel": channel, "reason": reason, "blame": blame }),
+        _ => json!({ "channel": channel, "reason": reason }),
+    };
     let told = Told { kind, title, body, project: None, subject: channel.to_owned(), data };
     told.for_others(plan, now)
 }

@@ -22,7 +22,7 @@ impl Work<'_> {
         let now = self.inner.clock.now();
         let channel = &self.served.channel;
         let delivered = matches!(end, End::Delivered { .. });
-        let sign = Sign::of(delivered, self.exchanges.last());
+        let sign = if self.over_limit { Sign::Ill(Blame::Adapter) } else { Sign::of(delivered, self.exchanges.last()) };
         let asked = match end {
             End::Retry { after_ms, .. } => channel.policy.asked(after_ms.map(Duration::from_millis)),
             _ => None,

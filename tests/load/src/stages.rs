@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use herald::{
     model::{
-        AdapterId, Attempt, Auth, Body, Breaker, Event, Exchange, Health, Outcome, Pattern, Policy, Request, Response,
-        Route, Sign, Timing, Tried, Verdict, Wait, judge_by_status,
+        AdapterId, Attempt, Auth, Blame, Body, Breaker, Event, Exchange, Health, Outcome, Pattern, Policy, Request,
+        Response, Route, Sign, Timing, Tried, Verdict, Wait, judge_by_status,
     },
     outbound::{self, Destination, Options, Prepared, Sealed, Secrets},
     pipeline::incoming::{self, Post, Surroundings},
@@ -95,6 +95,7 @@ impl Work {
                 max_age: None,
             },
             breaker: Breaker {
+                limit_hits: 5,
                 failures: 10,
                 wait: Duration::from_secs(30),
                 longest_wait: Duration::from_mins(10),
@@ -122,7 +123,7 @@ impl Work {
     fn settle(&self) -> (Verdict, Health, Option<Wait>) {
         let verdict = judge_by_status(&self.response, NOW);
         let mut health = Health::default();
-        health.note(Sign::Ill, NOW, NOW, &self.breaker);
+        health.note(Sign::Ill(Blame::Receiver), NOW, NOW, &self.breaker);
         health.note(Sign::of(true, self.attempt.exchanges.last()), NOW, NOW, &self.breaker);
         (verdict, health, self.policy.wait(Tried { age: Duration::from_secs(1), ..Tried::default() }, None, 0.5))
     }
