@@ -197,7 +197,11 @@ where
             if !in_time {
                 return Ok::<_, Infallible>(busy().map(Either::Right));
             }
-            let answer = answer(&served, peer, request).await;
+            let mut answer = answer(&served, peer, request).await;
+            // This connection may hear of the stop only after the answer is written, and its client is to know.
+            if served.face.is_stopping() {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             talk.answered(served.crowd.moment());
             Ok(answer)
         }

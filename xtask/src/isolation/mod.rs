@@ -126,7 +126,8 @@ pub fn run(root: &Path, options: &Options) -> Result<Vec<Finding>> {
     // What hostile adapters send all the same goes to a receiver of their own.
     let (good, victim) = (Good::start()?, Good::start()?);
     check_names(&options.only)?;
-    let guests = if options.adapters { guests(&options.only, &victim) } else { Vec::new() };
+    // An adapter that is asked for by its name is meant, with or without the option.
+    let guests = if options.adapters || !options.only.is_empty() { guests(&options.only, &victim) } else { Vec::new() };
     let hostile = receivers(&options.only)?;
     let folder = Scratch::new("isolation")?;
     let adapters = folder.path().join("adapters");
