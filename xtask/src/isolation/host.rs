@@ -21,6 +21,8 @@ struct Channels {
 struct Channel {
     name: String,
     deliveries: Counts,
+    /// There while the channel waits because its adapter keeps hitting its limits.
+    breaker: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -36,12 +38,13 @@ pub fn attempts(host: &Host) -> Result<u64> {
     Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
-/// Waits until nothing is pending on any channel but the good one.
+/// Waits until nothing is pending on any channel but the good one and those that wait.
 pub fn wait_until_idle(host: &Host) -> Result<()> {
     let deadline = now() + REST_DEADLINE;
     while now() < deadline {
         let Channels { channels } = serde_json::from_str(&host.get("/v1/channels")?)?;
-        if channels.iter().all(|channel| channel.name == "good" || channel.deliveries.pending == 0) {
+        let rests = |channel: &Channel| channel.breaker.is_some() || channel.deliveries.pending == 0;
+        if channels.iter().all(|channel| channel.name == "good" || rests(channel)) {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(250));
