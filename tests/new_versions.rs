@@ -135,6 +135,29 @@ async fn a_version_that_fails_its_first_calls_gives_its_place_back_and_what_it_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_rolled_back_to_the_one_before_it_that_worked_though_that_was_new_itself() {
+    let receiver = Receiver::start().await;
+    let setup = Setup::new(&channel("guest"));
+    let version = |version: &str, render| Guest { render, ..Guest::new(version, &receiver.url("/")) };
+    put(&setup, "guest", &version("1", Act::Trap));
+    let host = setup.start().await;
+    host.accepted(r#"{"type":"test","id":"first"}"#).await;
+    failed(&host, "guest", 1).await;
+    put(&setup, "guest", &Guest::new("2", &receiver.url("/")));
+    host.adapter_version("guest", "2").await;
+    post(&host, ["a", "b", "c"]).await;
+    receiver.wait_for(4).await;
+    put(&setup, "guest", &version("3", Act::Trap));
+    host.adapter_version("guest", "3").await;
+    post(&host, ["d", "e", "f"]).await;
+    host.adapter_version("guest", "2").await;
+    let received = receiver.wait_for(7).await;
+    assert!(received.iter().all(|one| one.header("x-version") == "2"));
+    host.drain().await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_version_that_is_still_there_at_a_start_gives_its_place_back_again() {
     let receiver = Receiver::start().await;
     let setup = Setup::new(&channel("guest"));

@@ -33,10 +33,11 @@ impl Registry {
         }
     }
 
-    /// The version to go back to: what serves now, or what served before that, when that one is being tried out itself. At
-    /// a start it is the copy of the last good one, and without one what is compiled in.
+    /// The version to go back to: what serves now. When that one is being tried out itself and has not shown yet that it works,
+    /// it is what served before that. At a start it is the copy of the last good one, and without one what is compiled in.
     fn one_before(&self, state: &mut State, found: &Found, new: &str) -> Option<Arc<Adapter>> {
         let before = match (state.proven.remove(&found.name), self.get(&found.name)) {
+            (Some(_), Some(current)) if current.trial.works_so_far() => current,
             (Some(proven), _) => proven,
             (None, Some(current)) if current.origin != Origin::BuiltIn => current,
             (None, built_in) => match self.0.options.cache.as_ref().and_then(|cache| cache.last_good(&found.path)) {

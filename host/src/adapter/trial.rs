@@ -86,6 +86,12 @@ impl Trial {
         }
     }
 
+    /// Whether the version works as far as can be said: it has made some calls well, and no more than half have failed.
+    pub fn works_so_far(&self) -> bool {
+        let Tally { calls, failed, .. } = &*self.tally();
+        calls - failed >= FEWEST && failed * 2 <= *calls
+    }
+
     /// How it stands.
     pub fn standing(&self) -> Standing {
         self.tally().standing()
